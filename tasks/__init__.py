@@ -1,0 +1,1 @@
+"""Tasks: what is learnt and scored. Declarations, loading, splits, tokens and batches."""
