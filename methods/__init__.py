@@ -1,0 +1,1 @@
+"""Compression methods: one file, one class each, grouped by family."""

@@ -1,0 +1,1 @@
+"""What every method is judged by: the uncompressed model and the controls."""

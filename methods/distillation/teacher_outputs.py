@@ -1,0 +1,33 @@
+"""What the teacher says about every training example, computed once for all students."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from methods.method import Prerequisite
+
+if TYPE_CHECKING:
+    from methods.run import Run
+
+
+class TeacherOutputs(
+    Prerequisite,
+    name="teacher-outputs",
+    family="prerequisite",
+    version=1,
+    needs=("finetune",),
+):
+    """The start model's logits of the train split: `train_logits.npy`, fp32, shape (n, classes)."""
+
+    def cost(self) -> float:
+        """One forward pass over the split, against three epochs forward and backward."""
+        return 0.1
+
+    def produce(self, run: Run, folder: Path) -> None:
+        """Write the logits in the order of `run.train`: eval mode, no dropout, fp32."""
+        import numpy as np
+
+        from methods.inference import predict
+
+        np.save(folder / "train_logits.npy", predict(run.start(), run.train))

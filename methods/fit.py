@@ -1,0 +1,208 @@
+"""The one training loop: AdamW, linear warm-up and decay, clipping, bf16, divergence detection, cost."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count, islice
+from statistics import fmean as mean
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils import clip_grad_norm_
+from transformers import PreTrainedModel
+
+from methods.attention import fastest_attention
+from methods.flops import flops_by_length
+from methods.settings import Training
+from reports.record import Cost
+from tasks.batches import Batch, epoch
+from tasks.examples import Examples
+from tasks.seeds import Seeds
+
+Loss = Callable[[PreTrainedModel, Batch], Tensor]
+Report = Callable[[int, dict[str, float]], None]
+
+MAX_GRADIENT_NORM = 1.0
+REPORT_SECONDS = 5.0
+
+
+class Diverged(RuntimeError):
+    """The loss or the gradient is no longer finite."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training cost and how it went."""
+
+    cost: Cost
+    losses: list[float]
+    """Mean training loss of each epoch, the last one maybe partial."""
+
+
+def cross_entropy(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """Mean cross-entropy on the labels, in fp32."""
+    return F.cross_entropy(model(**batch.inputs).logits.float(), batch.labels)
+
+
+def rate(step: int, steps: int, warmup: float) -> float:
+    """Share of the peak learning rate at `step` (from 0): linear warm-up, then linear decay towards 0.
+
+    The values are those of transformers' `get_linear_schedule_with_warmup`.
+    """
+    rising = math.ceil(steps * warmup)
+    if step < rising:
+        return step / rising
+    return (steps - step) / (steps - rising)
+
+
+def optimizer(model: PreTrainedModel, training: Training) -> torch.optim.AdamW:
+    """Make a fused AdamW over the trainable parameters, each shared tensor once; vectors do not decay."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": training.weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
+
+
+def steps_per_read(device: torch.device) -> int:
+    """How many steps are looked at together: reading a number from a GPU waits for all its work."""
+    return 1 if device.type == "cpu" else 20
+
+
+def fit(
+    model: PreTrainedModel,
+    examples: Examples,
+    training: Training,
+    *,
+    loss: Loss = cross_entropy,
+    steps: int | None = None,
+    seeds: Seeds,
+    report: Report = lambda step, metrics: None,
+) -> Fitted:
+    """Train `model` in place, on the device it is on, and leave it in eval mode.
+
+    Two calls with the same arguments give the same weights, whatever ran before in the process.
+
+    Args:
+        model: its trainable parameters are updated.
+        examples: what is learnt from.
+        training: settings, `precision` resolved.
+        loss: maps (model, batch) to a scalar.
+        steps: optimiser steps; by default as many as `training.epochs` passes take, rounded.
+        seeds: `order` decides the batches of every epoch, `dropout` the masks.
+        report: called with the step and `loss` (mean of the epoch so far), `learning_rate` and
+            `examples_per_second` at the end of each epoch and every few seconds.
+
+    Raises:
+        Diverged: the loss or the gradient's norm is not finite.
+    """
+    per_epoch = math.ceil(len(examples) / training.batch_size)
+    total = max(1, round(training.epochs * per_epoch)) if steps is None else steps
+    device = next(model.parameters()).device
+    bf16 = training.precision == "bf16"
+    adamw = optimizer(model, training)
+    trainable = [parameter for group in adamw.param_groups for parameter in group["params"]]
+    meter = _Meter(flops_by_length(model), examples.lengths, per_epoch, steps_per_read(device), report)
+    torch.manual_seed(seeds.dropout)
+    model.train()
+    with fastest_attention(model):
+        for step, batch in enumerate(islice(_batches(examples, training.batch_size, seeds.order), total)):
+            learning_rate = training.learning_rate * rate(step, total, training.warmup)
+            for group in adamw.param_groups:
+                group["lr"] = learning_rate
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+                value = loss(model, batch.to(device))
+            value.backward()
+            norm = clip_grad_norm_(trainable, MAX_GRADIENT_NORM)
+            adamw.step()
+            adamw.zero_grad()
+            meter.add(batch, value.detach(), norm, learning_rate)
+    meter.close()
+    model.eval()
+    return Fitted(meter.cost, meter.losses)
+
+
+def _batches(examples: Examples, batch_size: int, seed: int) -> Iterator[Batch]:
+    """All batches of epoch 0, then of epoch 1, and so on without end."""
+    for number in count():
+        yield from epoch(examples, batch_size, seed, number)
+
+
+@dataclass
+class _Meter:
+    """Counts the cost, averages the loss and notices divergence, reading from the device rarely."""
+
+    flops: Callable[[int], float]
+    lengths: NDArray[np.int64]
+    per_epoch: int
+    steps_per_read: int
+    report: Report
+    cost: Cost = field(default_factory=Cost)
+    losses: list[float] = field(default_factory=list)
+    _unread: list[tuple[float, Tensor, Tensor]] = field(default_factory=list)
+    _epoch: list[float] = field(default_factory=list)
+    _rate: float = 0.0
+    _told: tuple[float, int] = field(default_factory=lambda: (time.perf_counter(), 0))
+
+    def add(self, batch: Batch, loss: Tensor, norm: Tensor, learning_rate: float) -> None:
+        """Take note of one step."""
+        examples, length = batch.inputs["input_ids"].shape
+        self.cost = Cost(
+            steps=self.cost.steps + 1,
+            examples=self.cost.examples + examples,
+            tokens=self.cost.tokens + int(self.lengths[batch.positions.numpy()].sum()),
+            # A backward pass costs twice the forward one: gradients of inputs and of weights.
+            flops=self.cost.flops + 3 * examples * self.flops(length),
+        )
+        self._unread.append((learning_rate, loss, norm))
+        epoch_ends = self.cost.steps % self.per_epoch == 0
+        if epoch_ends or len(self._unread) == self.steps_per_read:
+            self._read()
+        if epoch_ends:
+            self._end_epoch()
+        elif time.perf_counter() - self._told[0] > REPORT_SECONDS:
+            self._tell()
+
+    def close(self) -> None:
+        """End the last epoch where it is."""
+        self._read()
+        if self._epoch:
+            self._end_epoch()
+
+    def _read(self) -> None:
+        if not self._unread:
+            return
+        rates, losses, norms = zip(*self._unread, strict=True)
+        self._unread.clear()
+        first = self.cost.steps - len(rates) + 1
+        for step, learning_rate, loss, norm in zip(
+            count(first), rates, torch.stack(losses).tolist(), torch.stack(norms).tolist(), strict=False
+        ):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise Diverged(
+                    f"training diverged at step {step}: loss {loss}, gradient norm {norm}, "
+                    f"learning rate {learning_rate:.3g}; lower train.learning_rate or raise train.warmup"
+                )
+            self._epoch.append(loss)
+        self._rate = rates[-1]
+
+    def _end_epoch(self) -> None:
+        self._tell()
+        self.losses.append(mean(self._epoch))
+        self._epoch.clear()
+
+    def _tell(self) -> None:
+        if not self._epoch:
+            return
+        now, examples = time.perf_counter(), self.cost.examples
+        speed = (examples - self._told[1]) / max(now - self._told[0], 1e-9)
+        metrics = {"loss": mean(self._epoch), "learning_rate": self._rate, "examples_per_second": speed}
+        self.report(self.cost.steps, metrics)
+        self._told = (now, examples)

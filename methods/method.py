@@ -1,0 +1,92 @@
+"""The contract of a method: one class whose fields are its hyper-parameters, and one verb."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from methods.settings import Settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from methods.run import Run
+
+Family = Literal["baseline", "pruning", "distillation", "sharing", "prerequisite"]
+
+
+class Work(Settings):
+    """What a node of the plan does: a method, or a prerequisite that methods build on.
+
+    Class arguments:
+        name: the key in a sweep.
+        family: where it stands on the leaderboard.
+        paper: the source, as `authors, venue year, arXiv id`.
+        version: raised whenever results change; part of the fingerprint.
+        needs: names of the works (with default fields) whose results it starts from.
+
+    Modules that hold a work import torch inside functions only: listing, planning and a finished sweep
+    must answer without it.
+    """
+
+    name: ClassVar[str]
+    family: ClassVar[Family]
+    paper: ClassVar[str]
+    version: ClassVar[int]
+    needs: ClassVar[tuple[str, ...]]
+
+    def __init_subclass__(
+        cls,
+        *,
+        name: str = "",
+        family: Family = "baseline",
+        paper: str = "",
+        version: int = 1,
+        needs: tuple[str, ...] = (),
+    ) -> None:
+        super().__init_subclass__()
+        if name:
+            cls.name, cls.family, cls.paper, cls.version, cls.needs = name, family, paper, version, needs
+
+    def prerequisites(self) -> tuple[str, ...]:
+        """Names of the works this one needs with these fields; overridden where fields decide."""
+        return self.needs
+
+    def cost(self) -> float:
+        """Rough cost in units of one fine-tuning of the whole model, to start long trials first."""
+        return 1.0
+
+    def changed(self) -> dict[str, Any]:
+        """Fields that are not at their default, in order of declaration."""
+        fields = type(self).model_fields
+        return {name: value for name, value in self if value != fields[name].default}
+
+    @property
+    def label(self) -> str:
+        """Name plus non-default fields, e.g. `sixteen-heads:heads=0.5`; safe in a shell."""
+        fields = ",".join(f"{name}={_shown(value)}" for name, value in self.changed().items())
+        return f"{self.name}:{fields}" if fields else self.name
+
+
+def _shown(value: Any) -> str:
+    """A field's value as a label shows it: `0.5`, `10`, `1+2`."""
+    if isinstance(value, tuple):
+        return "+".join(map(_shown, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+class Method(Work):
+    """A compression method or a baseline: gives a model that is scored on validation."""
+
+    @abstractmethod
+    def compress(self, run: Run) -> PreTrainedModel:
+        """Return the model to score. It may use what `run` offers and nothing else."""
+
+
+class Prerequisite(Work):
+    """A result that other nodes build on, such as a teacher's cached outputs."""
+
+    @abstractmethod
+    def produce(self, run: Run, folder: Path) -> None:
+        """Write the result's files into `folder`."""

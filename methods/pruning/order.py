@@ -1,0 +1,62 @@
+"""In which order heads go, and how many of them a share is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from methods import encoders
+from tasks.errors import BadInput
+
+Head = tuple[int, int]
+"""Position of its layer (the first, if the layer is shared) and its number before any pruning."""
+
+
+def surviving_heads(model: PreTrainedModel) -> list[Head]:
+    """List every head that is left once, by layer and number."""
+    return [(layer.positions[0], head) for layer in encoders.layers(model) for head in layer.heads]
+
+
+def heads_to_remove(total: int, share: float) -> int:
+    """Return floor(total * share), in decimal arithmetic: 0.29 of 100 heads are 29, not 28.
+
+    Raises:
+        BadInput: `share` is not in [0, 1).
+    """
+    if not 0 <= share < 1:
+        raise BadInput(f"heads: the share to remove must be at least 0 and below 1, not {share}")
+    return math.floor(total * Fraction(str(share)))
+
+
+def random_order(model: PreTrainedModel, seed: int) -> list[Head]:
+    """Shuffle the surviving heads; depends on `seed` alone, and a larger budget removes a superset."""
+    heads = surviving_heads(model)
+    return [heads[index] for index in np.random.default_rng(seed).permutation(len(heads))]
+
+
+def ascending(model: PreTrainedModel, scores: NDArray[np.float64]) -> list[Head]:
+    """Sort the surviving heads by score, least first; ties keep the order by layer and number.
+
+    Args:
+        model: the model the scores are of.
+        scores: of shape (distinct layers, heads before pruning).
+    """
+    scored = [
+        (scores[row, head], (layer.positions[0], head))
+        for row, layer in enumerate(encoders.layers(model))
+        for head in layer.heads
+    ]
+    return [head for _, head in sorted(scored)]
+
+
+def by_layer(heads: Iterable[Head]) -> dict[int, list[int]]:
+    """Group heads by the position of their layer, both in ascending order."""
+    grouped: dict[int, list[int]] = {}
+    for position, head in sorted(heads):
+        grouped.setdefault(position, []).append(head)
+    return grouped

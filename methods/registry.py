@@ -1,0 +1,83 @@
+"""Methods by name: the built-in ones and those of installed plug-ins. Imports no torch."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import EntryPoint, entry_points
+
+from methods.method import Method, Work
+from tasks.errors import BadInput, did_you_mean
+
+GROUP = "leanboard.methods"
+
+BUILT_IN = {
+    "finetune": "methods.baselines.finetune:Finetune",
+    "finetune-more": "methods.baselines.finetune_more:FinetuneMore",
+    "random-heads": "methods.pruning.random_heads:RandomHeads",
+    "sixteen-heads": "methods.pruning.sixteen_heads:SixteenHeads",
+    "teacher-outputs": "methods.distillation.teacher_outputs:TeacherOutputs",
+    "kd": "methods.distillation.kd:KnowledgeDistillation",
+    "shared-layers": "methods.sharing.shared_layers:SharedLayers",
+}
+
+
+def find(name: str) -> type[Work]:
+    """Return the work of this name.
+
+    Raises:
+        BadInput: there is none, or a plug-in cannot be imported.
+    """
+    addresses = _addresses()
+    if name not in addresses:
+        known = [*(BUILT_IN.keys() - {"teacher-outputs"}), *(addresses.keys() - BUILT_IN.keys())]
+        raise BadInput(f"unknown method {name!r}; {did_you_mean(name, known)}")
+    return resolve(addresses[name])
+
+
+def works() -> dict[str, type[Work]]:
+    """Every method and prerequisite by name."""
+    return {name: resolve(address) for name, address in _addresses().items()}
+
+
+def methods() -> dict[str, type[Method]]:
+    """Every method by name; prerequisites are left out."""
+    return {name: work for name, work in works().items() if issubclass(work, Method)}
+
+
+def address(work: type[Work]) -> str:
+    """Return `module:Class`, by which workers find the class without entry points."""
+    return f"{work.__module__}:{work.__qualname__}"
+
+
+def resolve(address: str) -> type[Work]:
+    """Import the class at `module:Class`.
+
+    Raises:
+        BadInput: it cannot be imported or is no method.
+    """
+    module, _, name = address.partition(":")
+    try:
+        work = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise BadInput(
+            f"method {address!r} cannot be imported: {error}; mend or uninstall its package"
+        ) from error
+    if not (isinstance(work, type) and issubclass(work, Work)):
+        raise BadInput(f"method {address!r} is not a subclass of leanboard.Method")
+    return work
+
+
+def _addresses() -> dict[str, str]:
+    found = dict(BUILT_IN)
+    for plug_in in entry_points(group=GROUP):
+        if plug_in.name in found:
+            raise BadInput(
+                f"two methods are called {plug_in.name!r}: {found[plug_in.name]} and {_origin(plug_in)}"
+            )
+        found[plug_in.name] = plug_in.value
+    return found
+
+
+def _origin(plug_in: EntryPoint) -> str:
+    package = plug_in.dist.name if plug_in.dist else "an unknown package"
+    return f"{plug_in.value} of {package}"

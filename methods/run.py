@@ -1,0 +1,117 @@
+"""What a method may use. There is no door to the validation split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from methods import checkpoint, pretrained
+from methods.fit import Fitted, Loss, cross_entropy, fit
+from methods.inference import predict
+from methods.settings import Training
+from reports.metrics import score
+from reports.record import Cost
+from tasks.examples import Examples
+from tasks.seeds import Seeds
+from tasks.task import Task
+
+Report = Callable[[int, dict[str, float]], None]
+
+
+@dataclass
+class Run:
+    """One trial as its method sees it."""
+
+    task: Task
+    train: Examples
+    """The train split (train′ of the protocol); weights are learnt here only."""
+    reward: Examples
+    """Half of the selection split: rewards and orders are decided here."""
+    choice: Examples
+    """The other half: epochs and rates are decided here."""
+    training: Training
+    """The sweep's settings; `precision` and `device` are resolved."""
+    seeds: Seeds
+    device: torch.device
+    model: pretrained.Source
+    """The pretrained encoder of the sweep."""
+    results: Mapping[str, Path]
+    """Folder of each prerequisite's result, by the prerequisite's name."""
+    folder: Path
+    """A folder for files of this trial; what lies in it is kept with the record."""
+    report: Report = lambda step, metrics: None
+    """Send live metrics of a step to the progress line and MLflow."""
+    cost: Cost = field(default_factory=Cost)
+    """Training cost so far."""
+    fits: int = 0
+    """Trainings so far; each has an order and dropout masks of its own."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """JSON-able facts that go into the record."""
+    stages: dict[str, Path] = field(default_factory=dict)
+    """Saved models that the engine scores on validation afterwards."""
+
+    @property
+    def bf16(self) -> bool:
+        """Whether matrix products run in bfloat16 while training."""
+        return self.training.precision == "bf16"
+
+    def pretrained(self) -> PreTrainedModel:
+        """Load the pretrained encoder with a new classifier, drawn from the `init` seed."""
+        return pretrained.classifier(self.model, self.task, seed=self.seeds.init).to(self.device)
+
+    def start(self) -> PreTrainedModel:
+        """Load this task's and seed's fine-tuned start model, the teacher of all; needs `finetune`."""
+        return checkpoint.load(self.results["finetune"] / "model").to(self.device)
+
+    def teacher_logits(self) -> NDArray[np.float32]:
+        """Teacher logits of the train split, shape (len(train), classes); needs `teacher-outputs`."""
+        return np.load(self.results["teacher-outputs"] / "train_logits.npy", mmap_mode="r")
+
+    def fit(
+        self,
+        model: PreTrainedModel,
+        loss: Loss = cross_entropy,
+        *,
+        steps: int | None = None,
+        training: Training | None = None,
+    ) -> Fitted:
+        """Train `model` in place on the train split with the one training loop; its cost is added up.
+
+        Args:
+            model: the model to train.
+            loss: maps (model, batch) to a scalar; cross-entropy on the labels by default.
+            steps: optimiser steps; by default as many as `training.epochs` passes take.
+            training: settings, by default the sweep's.
+        """
+        before = self.cost.steps
+        fitted = fit(
+            model,
+            self.train,
+            training or self.training,
+            loss=loss,
+            steps=steps,
+            seeds=self.seeds.redrawn(self.fits),
+            report=lambda step, metrics: self.report(before + step, metrics),
+        )
+        self.fits += 1
+        self.cost += fitted.cost
+        return fitted
+
+    def predict(self, model: PreTrainedModel, examples: Examples) -> NDArray[np.float32]:
+        """Logits of shape (n, classes) in the order of `examples`; eval mode, training precision."""
+        return predict(model, examples, bf16=self.bf16)
+
+    def score(self, model: PreTrainedModel, examples: Examples) -> dict[str, float]:
+        """The task's metrics of `model` on `examples`, as fractions."""
+        return score(examples.labels, self.predict(model, examples), self.task.metrics)
+
+    def stage(self, name: str, model: PreTrainedModel) -> None:
+        """Hand back a copy of `model` to be scored on validation after the trial; feeds no choice."""
+        self.stages[name] = checkpoint.save(model, self.folder / "stages" / name)

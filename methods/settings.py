@@ -1,0 +1,57 @@
+"""Validated, frozen settings: the base of methods, of training settings and of the sweep."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
+
+_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+
+
+def _from_yaml(value: Any) -> Any:
+    """Read `2e-5`, a string to PyYAML, as the number that was meant, and lists as the tuples of frozen fields."""
+    if isinstance(value, str) and _EXPONENT.fullmatch(value.strip()):
+        return float(value)
+    if isinstance(value, list):
+        return tuple(_from_yaml(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _from_yaml(item) for key, item in value.items()}
+    return value
+
+
+class Settings(BaseModel):
+    """Fields typed and bounded; unknown fields, booleans for numbers and numbers for strings are refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read(cls, data: Any, handler: ModelWrapValidatorHandler[Any]) -> Any:
+        return handler(_from_yaml(data) if isinstance(data, dict) else data)
+
+
+Precision = Literal["auto", "fp32", "bf16"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class Training(Settings):
+    """How a model is trained; the sweep's `train:` section."""
+
+    epochs: float = Field(3, gt=0, description="passes over the train split")
+    batch_size: int = Field(32, ge=1, description="examples per step")
+    learning_rate: float = Field(2e-5, gt=0, description="peak rate of AdamW")
+    warmup: float = Field(
+        0.1, ge=0, lt=1, description="share of the steps with rising rate; then linear decay"
+    )
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's decay; biases and norms are exempt")
+    max_length: int = Field(128, ge=8, description="tokens after which texts are cut")
+    precision: Precision = Field("auto", description="auto: bf16 where the processor has it, else fp32")
+    device: Device = Field("auto", description="auto: cuda when a trial has a GPU share, else mps or cpu")
+
+    def override(self, **changes: Any) -> Training:
+        """Return these settings with every change that is not None applied."""
+        return self.model_copy(update={key: value for key, value in changes.items() if value is not None})

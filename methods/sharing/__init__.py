@@ -1,0 +1,1 @@
+"""Methods that use the same weights in several places."""

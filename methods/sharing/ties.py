@@ -1,0 +1,57 @@
+"""Cross-layer parameter sharing: several positions of the encoder run one and the same layer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from methods import encoders
+from tasks.errors import BadInput
+
+Init = Literal["mean", "first"]
+
+
+def groups_of(layers: int, groups: int) -> list[int]:
+    """Assign each layer a group: neighbours together, group sizes differing by at most one."""
+    return [position * groups // layers for position in range(layers)]
+
+
+def share_layers(model: PreTrainedModel, groups: int, init: Init) -> PreTrainedModel:
+    """Make the layers of a group one module, in place; return the model.
+
+    Embeddings, pooler and classifier are untouched. `config.layer_groups` says which layers are one.
+
+    Args:
+        model: an encoder of a known architecture whose layers have equal shapes.
+        groups: number of distinct layers left.
+        init: the shared layer starts as the tensor-wise `mean` of its group or as the group's `first` layer.
+
+    Raises:
+        BadInput: there are fewer layers than groups.
+    """
+    stack = encoders.stack(model)
+    if groups > len(stack):
+        raise BadInput(
+            f"groups: {groups} asked for, but the model has {len(stack)} layers; give 1 to {len(stack)}"
+        )
+    assignment = groups_of(len(stack), groups)
+    members = [
+        [layer for layer, g in zip(stack, assignment, strict=True) if g == group] for group in range(groups)
+    ]
+    if init == "mean":
+        for layers in members:
+            _become_mean(layers)
+    for position, group in enumerate(assignment):
+        stack[position] = members[group][0]
+    model.config.layer_groups = assignment
+    return model
+
+
+@torch.no_grad()
+def _become_mean(layers: list[nn.Module]) -> None:
+    """Set the first layer to the mean of all, in double precision so that equal layers stay equal."""
+    for parameter, *others in zip(*(layer.parameters() for layer in layers), strict=True):
+        parameter.copy_(torch.stack([parameter, *others]).double().mean(dim=0))
