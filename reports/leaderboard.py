@@ -1,0 +1,223 @@
+"""Records in, leaderboard out."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+
+from reports.board import Leaderboard, Links, MethodFacts, Missing, Row, SweepFacts
+from reports.comparisons import Comparison, compare, judge_cells, judge_overall
+from reports.comparisons import overall as compare_overall
+from reports.evidence import Evidence, gather
+from reports.predictions import Predictions
+from reports.record import Failure, Latency, Record
+from reports.rows import Judgement, barred, cell_row, in_words, overall_bar, overall_row, ranked
+from reports.statistics.replicates import REPLICATES
+from reports.statistics.verdicts import Judged
+
+Key = tuple[str, str]
+
+
+def build(
+    records: Iterable[Record],
+    predictions: Callable[[Record], Predictions],
+    sweep: SweepFacts,
+    *,
+    failures: Sequence[Failure] = (),
+    latencies: Sequence[Latency] = (),
+    links: Links | None = None,
+    notes: Sequence[str] = (),
+    replicates: int = REPLICATES,
+) -> Leaderboard:
+    """Build the leaderboard of a sweep from the records there are.
+
+    Args:
+        records: finished trials, one by (label, task, seed); those outside the sweep are left out.
+        predictions: reads a record's predictions.
+        sweep: what was to be run; every label x task gets a row, with or without records.
+        failures: why trials have no record; where several name one trial, the last to end counts.
+        latencies: measurements, found by the signature of each row's first seed.
+        links: MLflow runs by (label, task); the task of an overall row is `overall`.
+        notes: sentences that must stand on top, such as which data and model these are.
+        replicates: draws of the bootstrap over examples.
+
+    Raises:
+        ValueError: the baseline is not among the methods, two records claim one trial, or runs of a task were
+            scored on different examples.
+    """
+    if sweep.baseline not in {m.label for m in sweep.methods}:
+        raise ValueError(f"the baseline {sweep.baseline!r} is not among the methods of the sweep")
+    trials = _by_trial(records, sweep)
+    missing = _missing(trials, sweep, failures)
+    evidence = {
+        task.name: gather(
+            task,
+            {m.label: trials[m.label, task.name] for m in sweep.methods},
+            predictions,
+            replicates,
+        )
+        for task in sweep.tasks
+    }
+    averaged, left_out = _averaged(evidence, sweep)
+    cells = _compare_cells(evidence, sweep, missing)
+    totals = _compare_overall(cells, averaged, sweep)
+    by_bh, by_holm = judge_cells(cells)
+    by_method = judge_overall(totals)
+    links = links or {}
+    timed = _one_machine(latencies, trials.values())
+
+    rows = []
+    for task in sweep.tasks:
+        of_task = [
+            cell_row(
+                method,
+                evidence[task.name],
+                sweep,
+                Judgement(
+                    cells.get((method.label, task.name)),
+                    by_bh.get((method.label, task.name)),
+                    by_holm.get((method.label, task.name)),
+                    barred(method.label, evidence[task.name], sweep, missing),
+                ),
+                timed,
+                links.get((method.label, task.name), ""),
+            )
+            for method in sweep.methods
+        ]
+        rows += ranked(of_task, [evidence[task.name]], sweep)
+    ends = [record.ended for seeds in trials.values() for record in seeds.values()]
+    return Leaderboard(
+        sweep=sweep,
+        complete=not missing,
+        trials=len(ends),
+        planned=len(sweep.methods) * len(sweep.tasks) * len(sweep.seeds),
+        finished=datetime.fromtimestamp(max(ends), UTC).isoformat(timespec="seconds") if ends else None,
+        examples={name: e.examples for name, e in evidence.items()},
+        majority={name: e.majority for name, e in evidence.items() if e.majority is not None},
+        replicates=replicates,
+        notes=list(notes),
+        machines=_machines(trials.values()),
+        averaged=averaged,
+        left_out=left_out,
+        overall=_overall_rows(rows, totals, by_method, [evidence[t] for t in averaged], sweep, links),
+        rows=rows,
+        missing=missing,
+    )
+
+
+def _by_trial(records: Iterable[Record], sweep: SweepFacts) -> defaultdict[Key, dict[int, Record]]:
+    labels, tasks = {m.label for m in sweep.methods}, {t.name for t in sweep.tasks}
+    trials: defaultdict[Key, dict[int, Record]] = defaultdict(dict)
+    for record in sorted(records, key=lambda r: r.seed):
+        outside = record.label not in labels or record.task not in tasks or record.seed not in sweep.seeds
+        if outside or record.kind == "latency":
+            continue
+        seeds = trials[record.label, record.task]
+        if record.seed in seeds:
+            raise ValueError(f"two records for {record.label}, {record.task}, seed {record.seed}")
+        seeds[record.seed] = record
+    return trials
+
+
+def _missing(
+    trials: defaultdict[Key, dict[int, Record]], sweep: SweepFacts, failures: Sequence[Failure]
+) -> list[Missing]:
+    why = {(f.label, f.task, f.seed): f for f in sorted(failures, key=lambda f: f.ended)}
+    gaps = []
+    for task in sweep.tasks:
+        for method in sweep.methods:
+            for seed in sweep.seeds:
+                if seed in trials[method.label, task.name]:
+                    continue
+                trial = {"label": method.label, "task": task.name, "seed": seed}
+                f = why.get((method.label, task.name, seed))
+                known = {"kind": f.kind, "message": f.message, "log": f.log} if f else {"kind": "not run"}
+                gaps.append(Missing.model_validate(trial | known))
+    return gaps
+
+
+def _averaged(evidence: dict[str, Evidence], sweep: SweepFacts) -> tuple[list[str], dict[str, str]]:
+    """Return the tasks the overall score averages over, and those left out with the reason.
+
+    A task with a collapsed start model is left out for every method alike: that check is made before any
+    method runs, so leaving it out favours none. Where no task is sound all stay, without a verdict.
+    """
+    tasks = [t.name for t in sweep.tasks if t.overall]
+    collapsed = {
+        name: sorted({seed for cell in evidence[name].cells.values() for seed in cell.teacher_collapsed})
+        for name in tasks
+    }
+    sound = [name for name in tasks if not collapsed[name]]
+    if not sound:
+        return tasks, {}
+    return sound, {n: f"the start model collapsed ({in_words(s)})" for n, s in collapsed.items() if s}
+
+
+def _compare_cells(
+    evidence: dict[str, Evidence], sweep: SweepFacts, missing: Sequence[Missing]
+) -> dict[Key, Comparison]:
+    found = {}
+    for name, of_task in evidence.items():
+        base = of_task.cells[sweep.baseline]
+        for label, cell in of_task.cells.items():
+            if label == sweep.baseline:
+                continue
+            bar = barred(label, of_task, sweep, missing)
+            if comparison := compare(cell, base, of_task, bar):
+                found[label, name] = comparison
+    return found
+
+
+def _compare_overall(
+    cells: dict[Key, Comparison], tasks: Sequence[str], sweep: SweepFacts
+) -> dict[str, Comparison]:
+    found = {}
+    for method in sweep.methods:
+        parts = {t: cells[method.label, t] for t in tasks if (method.label, t) in cells}
+        if tasks and len(parts) == len(tasks):
+            found[method.label] = compare_overall(
+                list(parts.values()), sweep.margin, overall_bar({t: c.bar for t, c in parts.items()})
+            )
+    return found
+
+
+def _overall_rows(
+    rows: Sequence[Row],
+    totals: dict[str, Comparison],
+    judged: dict[str, Judged],
+    evidence: Sequence[Evidence],
+    sweep: SweepFacts,
+    links: Links,
+) -> list[Row]:
+    tasks = [e.task.name for e in evidence]
+    if not tasks:
+        return []
+
+    def row(method: MethodFacts) -> Row:
+        own = {r.task: r for r in rows if r.label == method.label and r.task in tasks}
+        bar = overall_bar({t: own[t].reason for t in tasks if own[t].verdict == "none"})
+        verdict = judged.get(method.label)
+        judgement = Judgement(totals.get(method.label), verdict, verdict, bar)
+        link = links.get((method.label, "overall"), "")
+        return overall_row(method, [own[t] for t in tasks], sweep, judgement, link)
+
+    return ranked([row(m) for m in sweep.methods], evidence, sweep)
+
+
+def _one_machine(latencies: Sequence[Latency], trials: Iterable[dict[int, Record]]) -> list[Latency]:
+    """Keep the measurements of the one machine and setting that timed most models of the sweep."""
+    known = {r.model.signature for seeds in trials for r in seeds.values() if r.model}
+    settings = Counter((m.machine, m.precision, m.length) for m in latencies if m.signature in known)
+    if not settings:
+        return []
+    chosen = min(settings, key=lambda s: (-settings[s], s))
+    return [m for m in latencies if (m.machine, m.precision, m.length) == chosen]
+
+
+def _machines(trials: Iterable[dict[int, Record]]) -> list[str]:
+    found = set()
+    for seeds in trials:
+        for record in seeds.values():
+            found |= {str(record.environment[k]) for k in ("processor", "gpu") if record.environment.get(k)}
+    return sorted(found)
