@@ -1,0 +1,1 @@
+"""The engine: sweep, plan, store, trials, tracking and the command line."""

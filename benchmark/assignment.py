@@ -1,0 +1,77 @@
+"""The assignment: all a worker needs to carry out one node, as plain JSON."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from benchmark.config import CollapsedTeacher
+from methods.pretrained import Source
+from methods.settings import Training
+from tasks.task import Task
+
+
+class Assignment(BaseModel):
+    """One node on its way to a worker. Names are resolved on the driver: workers know no entry points."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fingerprint: str
+    attempt: str
+    name: str
+    """Label, task and seed, for people."""
+    work: str
+    """`module:Class` of the method or prerequisite."""
+    params: dict[str, Any]
+    decides: dict[str, Any]
+    task: Task
+    seed: int
+    needs: dict[str, str]
+    """Fingerprint of each prerequisite, by its name."""
+    keep: bool
+    """Whether other nodes start from this one's weights."""
+    model: Source
+    data: str
+    training: Training
+    limit: int | None
+    selection: float
+    collapsed_teacher: CollapsedTeacher
+    store: str
+    timeout: float
+    """Seconds until the worker is killed."""
+    cpu: float
+    gpu: float
+    offline: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an assignment; the record or the failure itself is in the store."""
+
+    fingerprint: str
+    attempt: str
+    status: str
+    """`done` or `failed`."""
+    kind: str = ""
+    message: str = ""
+    seconds: float = 0.0
+
+    def as_result(self) -> dict[str, Any]:
+        """The outcome as a Tune result."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_result(cls, result: Mapping[str, Any]) -> Outcome:
+        """Read an outcome back from a Tune result."""
+        return cls(**{key: result[key] for key in cls.__dataclass_fields__})
+
+
+def cache_folder() -> Path:
+    """Where this machine keeps tokens and fetched files; `LEANBOARD_CACHE` moves it."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "leanboard"
+    return Path(os.environ.get("LEANBOARD_CACHE") or default)

@@ -1,0 +1,229 @@
+"""Commands that look at what there is: `status`, `logs`, `report`, `list`, `sync`, `ui`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from benchmark.cli import options
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (status, logs, report, sync, ui):
+        app.command()(command)
+    app.command("list")(list_)
+
+
+def status(
+    target: options.Target,
+    output: options.Output = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Show why each failed trial failed.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show which trials are done, failed and not run."""
+    from benchmark.cli.tables import failure_lines, status_table
+    from benchmark.manifest import open_output
+
+    store, manifest = open_output(target, output)
+    scan = store.scan(node.fingerprint for node in manifest.nodes)
+    failures = store.failures({node.fingerprint for node in manifest.nodes} - scan.records.keys())
+    rows = manifest.rows()
+    if as_json:
+        done = rows.keys() & scan.records.keys()
+        content: dict[str, Any] = {
+            "sweep": manifest.sweep.name,
+            "trials": len(rows),
+            "done": len(done),
+            "failed": [failure.model_dump(mode="json") for failure in failures.values()],
+            "not_run": sorted(rows[key].name for key in rows.keys() - done - failures.keys()),
+            "damaged": scan.damaged,
+        }
+        typer.echo(json.dumps(content, indent=1))
+        return
+    console = Console()
+    console.print(status_table(manifest, set(scan.records), failures))
+    for key, reason in scan.damaged.items():
+        console.print(f"[yellow]damaged[/] {key[:12]}: {escape(reason)}; `leanboard run` makes it again")
+    if failed:
+        for failure, line in zip(failures.values(), failure_lines(failures.values()), strict=True):
+            console.print(line, highlight=False, soft_wrap=True)
+            for last in failure.traceback.strip().splitlines()[-5:]:
+                console.print(f"    [dim]{escape(last)}[/]", highlight=False, soft_wrap=True)
+    elif failures:
+        console.print(f"{len(failures)} failed; `leanboard status {target} --failed` says why")
+
+
+def logs(
+    trial: Annotated[
+        str, typer.Argument(help="A trial as progress shows it: label.task.seed.", show_default=False)
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="The sweep's output folder; by default the newest below runs/."),
+    ] = None,
+) -> None:
+    """Print the log of one trial."""
+    from benchmark.manifest import open_output
+    from tasks.errors import BadInput, did_you_mean
+
+    store, manifest = open_output(output or _newest())
+    path = store.path("logs", f"{trial.replace('/', '_')}.log")
+    if not store.fs.exists(path):
+        known = [node.name for node in manifest.nodes]
+        if trial in known:
+            raise BadInput(f"{trial}: not run yet, so there is no log in {store.url}")
+        raise BadInput(f"{trial}: no such trial in {store.url}; {did_you_mean(trial, known)}")
+    typer.echo(store.fs.cat_file(path).decode(errors="replace"), nl=False)
+
+
+def report(
+    target: options.Target,
+    output: options.Output = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Build the leaderboard again from the records and print it."""
+    from benchmark.cli.tables import leaderboard_table
+    from benchmark.manifest import open_output
+    from benchmark.publish import publish
+    from benchmark.tracking import Session, Sheet
+
+    store, manifest = open_output(target, output)
+    scan = store.scan(node.fingerprint for node in manifest.nodes)
+    links = Session(store, Sheet(manifest.sweep.name)).links(())
+    published = publish(store, manifest, scan.records.values(), links=links, force=True)
+    if as_json:
+        typer.echo(published.board.model_dump_json(indent=1))
+        return
+    console = Console()
+    console.print(leaderboard_table(published.board))
+    console.print(f"Leaderboard: {published.page}", highlight=False, soft_wrap=True)
+
+
+def list_(
+    what: Annotated[Literal["methods", "tasks"], typer.Argument(help="What to list.")],
+    as_json: options.AsJson = False,
+) -> None:
+    """List the methods or tasks a sweep can name, with their fields."""
+    entries = _methods() if what == "methods" else _tasks()
+    if as_json:
+        typer.echo(json.dumps(entries, indent=1))
+        return
+    table = Table(show_lines=what == "methods")
+    for column in entries[0]:
+        table.add_column(column, overflow="fold")
+    for entry in entries:
+        table.add_row(*(_shown(value) for value in entry.values()))
+    Console().print(table)
+
+
+def sync(target: options.Target, output: options.Output = None) -> None:
+    """Bring MLflow up to date with the records, e.g. after an outage; doing it twice changes nothing."""
+    from benchmark.manifest import open_output
+    from benchmark.publish import publish
+    from benchmark.tracking import Sheet, Unreachable, place, sync
+    from tasks.errors import BadInput
+
+    store, manifest = open_output(target, output)
+    keys = {node.fingerprint for node in manifest.nodes}
+    records = store.scan(keys).records
+    failures = store.failures(keys - records.keys()).values()
+    published = publish(store, manifest, records.values())
+    where, sheet = place(store.url), Sheet(manifest.sweep.name, manifest.sweep.config)
+    try:
+        done = sync(where, sheet, store, records.values(), failures, published.board, published.folder)
+    except Unreachable as error:
+        raise BadInput(f"{error}; check MLFLOW_TRACKING_URI and whether the server runs") from None
+    counts = f"{done.made} runs written, {done.unchanged} unchanged, {done.deleted} removed"
+    Console().print(
+        f"MLflow at {where.shown}: {counts}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def ui(
+    target: options.Target,
+    output: options.Output = None,
+    port: Annotated[int, typer.Option("--port", "-p", help="Port of the page.")] = 5000,
+    host: Annotated[str, typer.Option("--host", help="Interface to listen on.")] = "127.0.0.1",
+) -> None:
+    """Open the MLflow UI on a sweep's runs."""
+    from benchmark.manifest import open_output
+    from benchmark.tracking import place, ui_command, ui_environment
+
+    store, _ = open_output(target, output)
+    where = place(store.url)
+    if where.served:
+        typer.echo(f"MLflow runs already: {where.shown}")
+        return
+    typer.echo(f"MLflow at http://{host}:{port} (Ctrl-C ends it)")
+    done = subprocess.run(ui_command(where, host, port), env=ui_environment(), check=False)
+    sys.exit(done.returncode)
+
+
+def _newest() -> str:
+    from tasks.errors import BadInput
+
+    found = sorted(Path("runs").glob("*/manifest.json"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise BadInput("no sweep was run below runs/ here; name the output folder with -o")
+    return str(found[-1].parent)
+
+
+def _methods() -> list[dict[str, Any]]:
+    from methods import registry
+
+    return [
+        {
+            "name": method.name,
+            "family": method.family,
+            "fields": {
+                name: {"default": field.default, "meaning": field.description or ""}
+                for name, field in method.model_fields.items()
+            },
+            "needs": list(method.needs),
+            "paper": method.paper,
+        }
+        for method in registry.methods().values()
+    ]
+
+
+def _tasks() -> list[dict[str, Any]]:
+    from tasks import registry
+
+    return [
+        {
+            "name": task.name,
+            "title": task.title,
+            "metrics": list(task.metrics),
+            "primary": task.primary,
+            "majority": round(100 * task.majority, 2),
+            "margin": task.margin,
+            "labels": list(task.labels),
+            "rows": task.rows,
+        }
+        for task in registry.tasks().values()
+    ]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        lines = []
+        for name, content in value.items():
+            text = (
+                f"{name} = {content['default']}  {content['meaning']}"
+                if isinstance(content, dict)
+                else f"{name} {content}"
+            )
+            lines.append(escape(text))
+        return "\n".join(lines)
+    return escape(", ".join(map(str, value)) if isinstance(value, list) else str(value))

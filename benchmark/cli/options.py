@@ -1,0 +1,80 @@
+"""Options that several commands share, and the way from them to a job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from benchmark.job import Job
+
+SweepFile = Annotated[
+    Path, typer.Argument(metavar="SWEEP", help="The sweep's YAML file.", show_default=False)
+]
+Target = Annotated[
+    str, typer.Argument(metavar="SWEEP", help="A sweep's YAML file, or an output folder.", show_default=False)
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Folder or URL of the results; by default runs/<sweep name>.",
+        show_default=False,
+    ),
+]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option("--methods", "-m", help="Run only this method or label (repeatable); the baseline stays."),
+]
+Tasks = Annotated[list[str] | None, typer.Option("--tasks", "-t", help="Run only this task (repeatable).")]
+Seeds = Annotated[int | None, typer.Option("--seeds", help="Number of seeds, 1..n.", min=1)]
+Limit = Annotated[int | None, typer.Option("--limit", help="Training examples per task, stratified.", min=8)]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a key of the sweep, e.g. train.epochs=2 (repeatable)."
+    ),
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Never touch the network; use what is on this machine.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        envvar="RAY_ADDRESS",
+        help="Run on this Ray cluster, e.g. `auto` or ray://head:10001; else on a Ray of our own.",
+        show_default=False,
+    ),
+]
+Cpus = Annotated[
+    int | None, typer.Option("--cpus", help="CPUs to use of this machine; by default all.", min=1)
+]
+Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait for an autoscaler to make room.", min=0)]
+
+
+def open_job(
+    sweep: Path,
+    *,
+    output: str | None = None,
+    methods: list[str] | None = None,
+    tasks: list[str] | None = None,
+    seeds: int | None = None,
+    limit: int | None = None,
+    settings: list[str] | None = None,
+    offline: bool = False,
+) -> Job:
+    """Load a sweep with the options of a command and resolve every name in it.
+
+    Raises:
+        BadInput: with what is wrong, where, and what to do.
+    """
+    from benchmark.job import resolve
+    from benchmark.load import load_sweep
+
+    loaded = load_sweep(sweep, settings=settings or (), tasks=tasks or None, seeds=seeds, limit=limit)
+    return resolve(loaded, output=output, methods=methods or (), offline=offline)

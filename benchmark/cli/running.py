@@ -1,0 +1,195 @@
+"""Commands that do or foresee work: `run`, `plan`, `nightly`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from benchmark.cli import options
+
+if TYPE_CHECKING:
+    from benchmark.job import Job
+    from benchmark.sweep import Result
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(run)
+    app.command()(plan)
+    app.command()(nightly)
+
+
+def run(
+    sweep: options.SweepFile,
+    output: options.Output = None,
+    methods: options.Methods = None,
+    tasks: options.Tasks = None,
+    seeds: options.Seeds = None,
+    limit: options.Limit = None,
+    settings: options.Set = None,
+    rerun: Annotated[
+        list[str] | None,
+        typer.Option("--rerun", metavar="LABEL", help="Make the records of this label again (repeatable)."),
+    ] = None,
+    address: options.Address = None,
+    cpus: options.Cpus = None,
+    wait: options.Wait = 600,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    offline: options.Offline = False,
+) -> None:
+    """Run what is missing of a sweep and write its leaderboard.
+
+    The same command again does only what is missing, whatever was killed in between.
+    """
+    from benchmark import sweep as engine
+    from benchmark.interrupts import Interrupted
+
+    console = Console()
+    job = options.open_job(
+        sweep,
+        output=output,
+        methods=methods,
+        tasks=tasks,
+        seeds=seeds,
+        limit=limit,
+        settings=settings,
+        offline=offline,
+    )
+    if dry_run:
+        _show_plan(job, console)
+        return
+    try:
+        result = engine.run(
+            job,
+            console,
+            engine.Options(command=_command(), address=address, cpus=cpus, wait=wait, rerun=rerun or []),
+        )
+    except Interrupted as stop:
+        scan = job.scan()
+        done = sum(1 for key in job.plan.rows if key in scan.records)
+        console.print(
+            f"\n[yellow]stopped by {stop}[/]; {done} of {len(job.plan.rows)} trials are in {job.output}. "
+            f"The same command goes on from there:\n  {_command()}"
+        )
+        sys.exit(stop.exit_code)
+    _show_result(result, console)
+    sys.exit(1 if result.incomplete else 0)
+
+
+def plan(
+    sweep: options.SweepFile,
+    output: options.Output = None,
+    methods: options.Methods = None,
+    tasks: options.Tasks = None,
+    seeds: options.Seeds = None,
+    limit: options.Limit = None,
+    settings: options.Set = None,
+    offline: options.Offline = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show what `run` would do: trials, what is cached, time and disk."""
+    job = options.open_job(
+        sweep,
+        output=output,
+        methods=methods,
+        tasks=tasks,
+        seeds=seeds,
+        limit=limit,
+        settings=settings,
+        offline=offline,
+    )
+    _show_plan(job, Console(), as_json=as_json)
+
+
+def nightly(
+    sweep: options.SweepFile,
+    output: options.Output = None,
+    refresh: Annotated[
+        Literal["changed", "all"],
+        typer.Option(
+            "--refresh", help="Make again what other code or libraries made (changed), or everything."
+        ),
+    ] = "changed",
+    settings: options.Set = None,
+    address: options.Address = None,
+    cpus: options.Cpus = None,
+    wait: options.Wait = 600,
+    offline: options.Offline = False,
+) -> None:
+    """Run a sweep with today's code and compare with the last published night; exit 3 on a regression."""
+    from benchmark import nightly as night
+    from benchmark.interrupts import Interrupted
+    from benchmark.sweep import Options
+
+    console = Console()
+    job = options.open_job(sweep, output=output, settings=settings, offline=offline)
+    how = Options(command=_command(), address=address, cpus=cpus, wait=wait)
+    try:
+        outcome = night.run(job, console, how, refresh=refresh)
+    except Interrupted as stop:
+        console.print(
+            f"\n[yellow]stopped by {stop}[/]; what is finished counts. The same command goes on from there:\n"
+            f"  {_command()}"
+        )
+        sys.exit(stop.exit_code)
+    _show_result(outcome.result, console)
+    for line in outcome.lines():
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    sys.exit(outcome.exit_code)
+
+
+def _show_plan(job: Job, console: Console, *, as_json: bool = False) -> None:
+    from benchmark.cli.tables import plan_table
+    from benchmark.estimate import estimate
+    from benchmark.progress import duration
+
+    scan = job.scan()
+    missing = job.missing(scan)
+    expected = estimate(missing, scan.records.values(), job.plan.kept, job.model.weight_bytes())
+    summary = {
+        "sweep": job.name,
+        "output": job.output,
+        "nodes": len(job.plan.nodes),
+        "trials": len(job.plan.rows),
+        "cached": len(job.plan.nodes) - len(missing),
+        "to_run": len(missing),
+        "damaged": sorted(scan.damaged),
+        "worker_seconds": expected.seconds,
+        "disk_bytes": expected.disk_bytes,
+    }
+    if as_json:
+        summary["missing"] = [{"fingerprint": key, "name": node.name} for key, node in missing.items()]
+        typer.echo(json.dumps(summary, indent=1))
+        return
+    console.print(plan_table(job, missing))
+    time = "unknown until like trials have run" if expected.seconds is None else duration(expected.seconds)
+    console.print(
+        f"{len(missing)} of {len(job.plan.nodes)} nodes to run, {summary['cached']} cached. "
+        f"Worker time: {time}. "
+        f"Disk for kept weights: {expected.disk_bytes / 1e6:.0f} MB.\nOutput: {job.output}",
+        highlight=False,
+    )
+
+
+def _show_result(result: Result, console: Console) -> None:
+    from benchmark.cli.tables import failure_lines, leaderboard_table
+
+    console.print(leaderboard_table(result.published.board))
+    for line in failure_lines(result.failures.values()):
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print(
+        f"{result.ran} run now, {result.cached} cached, {result.incomplete} without a result", highlight=False
+    )
+    console.print(f"Leaderboard: {result.published.page}", highlight=False, soft_wrap=True)
+    console.print(
+        f"MLflow:      {result.tracking}   (leanboard ui {result.manifest.sweep.name})", soft_wrap=True
+    )
+
+
+def _command() -> str:
+    return shlex.join(["leanboard", *sys.argv[1:]])

@@ -1,0 +1,99 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from reports.board import Leaderboard, Row
+from reports.record import Failure
+
+if TYPE_CHECKING:
+    from benchmark.job import Job
+    from benchmark.manifest import Manifest
+    from benchmark.plan import Node
+
+_STYLES = {"better": "green", "worse": "red", "equivalent": "cyan", "within noise": "dim", "none": "dim"}
+_SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "within noise": "~", "none": " "}
+
+
+def leaderboard_table(board: Leaderboard) -> Table:
+    """The leaderboard in brief: the median of each method by task, with the sign of its verdict."""
+    tasks = [task.name for task in board.sweep.tasks]
+    rows = {(row.label, row.task): row for row in [*board.overall, *board.rows]}
+    state = "" if board.complete else "  [red]incomplete[/]"
+    table = Table(
+        title=f"{escape(board.sweep.name)}: median of {len(board.sweep.seeds)} seeds, in points{state}",
+        caption="against the baseline: ▲ better  ▼ worse  = equivalent  ~ within noise",
+    )
+    table.add_column("method", overflow="fold")
+    for column in ("overall", *tasks, "parameters"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in board.overall:
+        cells = [_cell(rows.get((row.label, task))) for task in ("overall", *tasks)]
+        size = "" if row.parameters is None else f"{row.parameters / 1e6:.1f} M"
+        table.add_row(escape(row.label), *cells, size)
+    return table
+
+
+def _cell(row: Row | None) -> str:
+    if row is None or row.median is None:
+        return "[dim]-[/]"
+    return f"{row.median:.1f} [{_STYLES[row.verdict]}]{_SIGNS[row.verdict]}[/]"
+
+
+def plan_table(job: Job, missing: Mapping[str, Node]) -> Table:
+    """Nodes by label: how many there are, cached and to run."""
+    total = Counter(node.label for node in job.plan.nodes.values())
+    to_run = Counter(node.label for node in missing.values())
+    on_board = {node.label for node in job.plan.trials()}
+    table = Table(title=f"{escape(job.name)}: {len(job.tasks)} tasks x {len(job.sweep.seeds)} seeds")
+    for column, justify in (
+        ("node", "left"),
+        ("kind", "left"),
+        ("all", "right"),
+        ("cached", "right"),
+        ("to run", "right"),
+    ):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for label, count in total.items():
+        kind = "trial" if label in on_board else "prerequisite"
+        table.add_row(escape(label), kind, str(count), str(count - to_run[label]), str(to_run[label]))
+    return table
+
+
+def status_table(manifest: Manifest, done: set[str], failed: Mapping[str, Failure]) -> Table:
+    """Trials by label and task: done, failed, not run."""
+    tasks = [task.name for task in manifest.sweep.tasks]
+    table = Table(title=f"{escape(manifest.sweep.name)}: done / failed / not run")
+    table.add_column("method")
+    for task in tasks:
+        table.add_column(task, justify="right")
+    for method in manifest.sweep.methods:
+        cells = []
+        for task in tasks:
+            keys = [
+                key
+                for key, node in manifest.rows().items()
+                if (node.label, node.task) == (method.label, task)
+            ]
+            finished = sum(key in done for key in keys)
+            broken = sum(key in failed and key not in done for key in keys)
+            absent = len(keys) - finished - broken
+            style = "green" if finished == len(keys) else "red" if broken else "yellow"
+            cells.append(f"[{style}]{finished} / {broken} / {absent}[/]")
+        table.add_row(escape(method.label), *cells)
+    return table
+
+
+def failure_lines(failures: Iterable[Failure]) -> Iterator[str]:
+    """One line per failed trial: kind, message and where its log lies."""
+    for failure in failures:
+        first = failure.message.splitlines()[0] if failure.message else ""
+        name = escape(f"{failure.label}.{failure.task}.{failure.seed}")
+        log = f"  [dim]{escape(failure.log)}[/]" if failure.log else ""
+        yield f"[red]failed[/] {name}  {failure.kind}: {escape(first)}{log}"

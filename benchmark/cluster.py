@@ -1,0 +1,230 @@
+"""Ray: a cluster of our own or an existing one, our code on its workers, checks before anything runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from benchmark import latency
+from benchmark.config import LatencySettings, Resources
+from benchmark.environment import git_state
+from benchmark.store import Store
+from reports.record import Latency
+from tasks.errors import BadInput
+
+_PACKAGES = ("leanboard", "benchmark", "methods", "tasks", "reports")
+_ROOT = Path(__file__).resolve().parent.parent
+# Trials exchange a few kilobytes; the results go through the store.
+_OBJECT_STORE_BYTES = 100 * 2**20
+# What workers must know of the driver's settings; everything else of its environment stays behind.
+_FORWARDED = ("HF_", "LEANBOARD_", "XDG_CACHE_HOME", "AWS_", "FSSPEC_")
+
+
+@contextlib.contextmanager
+def connected(address: str | None, *, offline: bool, cpus: int | None = None) -> Iterator[None]:
+    """Connect to the cluster at `address`, or start a Ray of our own, for the time of the block.
+
+    A plain `ray.init()` would silently join whatever cluster somebody left running on this machine, so
+    without an address the cluster is always a local one of our own. Workers get our packages as their
+    working directory: it stands first on their path, before any module of the user's with such a name.
+
+    Raises:
+        BadInput: there is no cluster at the address.
+    """
+    _quiet()
+    with tempfile.TemporaryDirectory(prefix="leanboard-code-") as stage:
+        _stage_code(Path(stage))
+        options: dict[str, Any] = {
+            "address": address or "local",
+            "log_to_driver": False,
+            "logging_level": "error",
+            "runtime_env": {"working_dir": stage, "env_vars": _worker_environment(offline)},
+        }
+        if not address:
+            options |= {
+                "num_cpus": cpus,
+                "include_dashboard": False,
+                "object_store_memory": _OBJECT_STORE_BYTES,
+            }
+        try:
+            ray.init(**options)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            if not address:
+                raise
+            raise BadInput(f"--address {address}: no Ray cluster answers there ({error})") from None
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def slots(resources: Iterable[Resources]) -> int:
+    """How many trials the cluster holds at once, at the smallest of the resources asked for.
+
+    Raises:
+        BadInput: some trial could never start, because no node is large enough.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    best = 0
+    for wanted in resources:
+        fits = [_fits(node, wanted) for node in nodes]
+        if not any(fits) and not _autoscaler_could(wanted):
+            largest: dict[str, float] = max(
+                nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={}
+            )
+            raise BadInput(
+                f"resources: a trial asks for {wanted.cpu:g} CPUs and {wanted.gpu:g} GPUs, but the largest "
+                f"node has {largest.get('CPU', 0):g} CPUs and {largest.get('GPU', 0):g} GPUs; lower "
+                "resources.cpu or resources.gpu, or run on another cluster with --address"
+            )
+        best = max(best, sum(fits))
+    return best
+
+
+def wait_for(resources: Iterable[Resources], seconds: float, say: Any) -> int:
+    """Wait until an autoscaler has made room for a first trial; return the number of slots.
+
+    Raises:
+        BadInput: there was no room after `seconds`.
+    """
+    wanted = list(resources)
+    until = time.monotonic() + seconds
+    while (found := slots(wanted)) == 0:
+        if time.monotonic() > until:
+            raise BadInput(
+                f"no node had room for a trial after {seconds:g} s; see `ray status`, or raise --wait"
+            )
+        say("waiting for the cluster to grow")
+        time.sleep(5)
+    return found
+
+
+def is_several() -> bool:
+    """Whether the cluster has more than one node."""
+    return sum(1 for node in ray.nodes() if node["Alive"]) > 1
+
+
+def measure_latency(
+    architectures: Mapping[str, dict[str, Any]], settings: LatencySettings, device: str, threads: int
+) -> list[Latency]:
+    """Time models in a task that holds all CPUs of its node, so that nothing else of ours runs there."""
+    if not architectures:
+        return []
+    gpus = 1 if device == "cuda" else 0
+    nodes = [
+        node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) >= gpus
+    ]
+    cpus = max(node.get("CPU", 0) for node in nodes)
+    task = ray.remote(num_cpus=cpus, num_gpus=gpus)(_measure_latency)
+    return ray.get(task.remote(dict(architectures), settings, device, threads))
+
+
+def _measure_latency(
+    architectures: dict[str, dict[str, Any]], settings: LatencySettings, device: str, threads: int
+) -> list[Latency]:
+    import torch
+
+    gpu = torch.cuda.get_device_name() if device == "cuda" else None
+    return latency.measure(architectures, settings, device, threads, latency.machine(device, threads, gpu))
+
+
+def check_store(store: Store) -> None:
+    """Make sure every node sees the store: each reads a marker the driver wrote.
+
+    Raises:
+        BadInput: a node does not, so that its records would be lost without a word.
+    """
+    marker, word = f"marker-{uuid.uuid4().hex}.txt", uuid.uuid4().hex
+    store.write_text(marker, word)
+    try:
+        blind = [
+            node
+            for node in ray.nodes()
+            if node["Alive"] and not _sees(node["NodeID"], store.url, marker, word)
+        ]
+    finally:
+        store.fs.rm_file(store.path(marker))
+    if blind:
+        names = ", ".join(node["NodeManagerHostname"] + " " + node["NodeID"][:8] for node in blind)
+        raise BadInput(
+            f"output {store.url}: not visible from node {names}; use a folder that all nodes share or an "
+            "object store, e.g. -o s3://bucket/runs"
+        )
+
+
+def _sees(node: str, url: str, marker: str, word: str) -> bool:
+    strategy = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+    look = ray.remote(num_cpus=0, scheduling_strategy=strategy, max_retries=1)(_read_marker)
+    return ray.get(look.remote(url, marker)) == word
+
+
+def _read_marker(url: str, marker: str) -> str | None:
+    store = Store(url)
+    try:
+        return store.fs.cat_file(store.path(marker)).decode()
+    except OSError:
+        return None
+
+
+def _fits(node: dict[str, float], wanted: Resources) -> int:
+    by_cpu = int(node.get("CPU", 0) // wanted.cpu)
+    return min(by_cpu, int(node.get("GPU", 0) / wanted.gpu + 1e-9)) if wanted.gpu else by_cpu
+
+
+def _autoscaler_could(wanted: Resources) -> bool:
+    """Whether the cluster's autoscaler knows a node type that could hold the trial."""
+    from ray._private.state import state
+
+    config = state.get_cluster_config()
+    if config is None:
+        return False
+    groups = [dict(group.resources) for group in config.node_group_configs]
+    return any(_fits(group, wanted) for group in groups)
+
+
+def _stage_code(folder: Path) -> None:
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
+    for package in _PACKAGES:
+        shutil.copytree(_ROOT / package, folder / package, ignore=ignore)
+
+
+def _worker_environment(offline: bool) -> dict[str, str]:
+    git = git_state()
+    variables = {name: value for name, value in os.environ.items() if name.startswith(_FORWARDED)}
+    variables |= {
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_TELEMETRY": os.environ.get("HF_HUB_DISABLE_TELEMETRY", "1"),
+        "LEANBOARD_GIT_COMMIT": git.get("commit", ""),
+        "LEANBOARD_GIT_DIRTY": "1" if git.get("dirty") else "0",
+    }
+    if offline:
+        variables |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    return variables
+
+
+def _quiet() -> None:
+    """Switch off what Ray reports, prints and logs by itself; the user's own settings win."""
+    for name, value in {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AIR_NEW_OUTPUT": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_DEDUP_LOGS": "0",
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+        "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S_AUTOSCALER": "86400",
+        "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "86400",
+    }.items():
+        os.environ.setdefault(name, value)

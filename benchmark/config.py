@@ -1,0 +1,119 @@
+"""The sweep: what a user asks for, validated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, PositiveInt, PrivateAttr, field_validator, model_validator
+
+from benchmark.yaml_source import Source
+from methods.settings import Settings, Training
+
+CollapsedTeacher = Literal["mark", "redraw", "fail"]
+
+
+class Resources(Settings):
+    """What one trial gets."""
+
+    cpu: float = Field(1, gt=0, description="CPUs of a trial; also its number of threads")
+    gpu: float = Field(0, ge=0, description="GPUs of a trial; a fraction shares one")
+
+
+class SweepResources(Resources):
+    """What each trial gets, with exceptions by method."""
+
+    methods: dict[str, Resources] = Field(
+        default_factory=dict, description="overrides by method, e.g. {kd: {cpu: 2}}"
+    )
+
+    def of(self, method: str) -> Resources:
+        """Return the resources of one trial of `method`."""
+        return self.methods.get(method, Resources(cpu=self.cpu, gpu=self.gpu))
+
+
+class LatencySettings(Settings):
+    """How latency is measured, apart from training, on really smaller weights."""
+
+    batch_sizes: tuple[PositiveInt, ...] = Field((1, 4, 16, 64), min_length=1)
+    length: int = Field(128, ge=4, description="tokens of every example")
+    repeats: int = Field(7, ge=3, description="interleaved repeats; median and quartiles are shown")
+
+
+class Sweep(Settings):
+    """Methods x tasks x seeds, and the protocol they share."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the output folder and MLflow run"
+    )
+    model: str = Field(
+        min_length=1, description="pretrained encoder: a Hub id, a folder, or `minilm` (packaged)"
+    )
+    data: str = Field("nyu-mll/glue", description="Hub id, a folder in the Hub's layout, or `bundled`")
+    tasks: tuple[str, ...] = Field(min_length=1, description="see `leanboard list tasks`")
+    methods: tuple[str | dict[str, dict[str, Any] | None], ...] = Field(
+        min_length=1, description="names or {name: {field: value}}; {field: {grid: [a, b]}} expands"
+    )
+    seeds: tuple[int, ...] = Field((1, 2, 3, 4, 5), min_length=1, description="a number n means 1..n")
+    limit: int | None = Field(None, ge=8, description="training examples per task, stratified; null: all")
+    selection: float = Field(0.2, gt=0, lt=1, description="share of train held out for choices")
+    train: Training = Field(default_factory=Training, description="how every model is trained")
+    resources: SweepResources = Field(default_factory=SweepResources, description="CPUs and GPUs of a trial")
+    timeout: float = Field(7200, gt=0, description="seconds after which a trial is killed")
+    baseline: str = Field("finetune", description="label every method is compared with")
+    margins: dict[str, float] = Field(
+        default_factory=dict, description="equivalence margins in points, by task or `overall`"
+    )
+    latency: LatencySettings | None = Field(default_factory=LatencySettings, description="null: not measured")
+    collapsed_teacher: CollapsedTeacher = Field(
+        "mark", description="mark: run and say so; redraw: other seeds, thrice at most; fail: stop dependants"
+    )
+
+    _source: Source = PrivateAttr(default_factory=lambda: Source("sweep", None))
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count(cls, seeds: Any) -> Any:
+        if isinstance(seeds, int) and not isinstance(seeds, bool):
+            if seeds < 1:
+                raise ValueError("needs at least one seed")
+            return tuple(range(1, seeds + 1))
+        return seeds
+
+    @field_validator("seeds", "tasks")
+    @classmethod
+    def _once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        twice = sorted({value for value in values if values.count(value) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(map(str, twice))} stands twice; every entry is run once")
+        return values
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _not_one_name(cls, methods: Any) -> Any:
+        if isinstance(methods, str | dict):
+            raise ValueError("must be a list, e.g. [finetune, {kd: {layers: 3}}]")
+        return methods
+
+    @model_validator(mode="after")
+    def _margins_are_positive(self) -> Sweep:
+        for task, margin in self.margins.items():
+            if margin <= 0:
+                raise ValueError(f"margin of {task} must be above 0 points")
+        return self
+
+    @property
+    def source(self) -> Source:
+        """The YAML it was read from; errors found later name its lines."""
+        return self._source
+
+    @property
+    def folder(self) -> Path:
+        """The folder relative paths of this sweep are relative to."""
+        return self._folder
+
+    def read_from(self, source: Source, folder: Path) -> Sweep:
+        """Remember where the sweep was read from."""
+        self._source, self._folder = source, folder
+        return self

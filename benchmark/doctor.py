@@ -1,0 +1,112 @@
+"""What `leanboard doctor` examines."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from benchmark import environment
+from tasks.errors import BadInput
+
+_SHOWN = ("leanboard", "torch", "transformers", "datasets", "ray", "mlflow", "pandas", "scipy")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fact about the machine."""
+
+    what: str
+    found: str
+    ok: bool = True
+    optional: bool = False
+    """Whether Leanboard works without it."""
+
+
+def examine(sweep: Path | None, *, offline: bool) -> list[Finding]:
+    """Examine this machine, and a sweep's model and data if one is named."""
+    findings = [Finding(name, version(name)) for name in _SHOWN]
+    findings += [_cores(), _bf16(), _gpu(), _disk(), _ray(), _mlflow()]
+    return findings + (_sweep(sweep, offline) if sweep else [])
+
+
+def _cores() -> Finding:
+    memory = psutil.virtual_memory()
+    return Finding(
+        "processor",
+        f"{environment.processor()}, {psutil.cpu_count()} CPUs, {memory.available / 2**30:.1f} of "
+        f"{memory.total / 2**30:.1f} GiB memory free",
+    )
+
+
+def _bf16() -> Finding:
+    has = environment.has_bf16()
+    found = "the processor multiplies bf16 itself" if has else "no; precision auto means fp32 on the CPU"
+    return Finding("bf16", found, ok=has, optional=True)
+
+
+def _gpu() -> Finding:
+    import torch
+
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return Finding("GPU", ", ".join(names) or "none; trials run on the CPU", ok=bool(names), optional=True)
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free
+    return Finding("disk", f"{free / 1e9:.0f} GB free here", ok=free > 2e9)
+
+
+def _ray() -> Finding:
+    import ray
+
+    from benchmark.cluster import connected
+
+    try:
+        with connected(None, offline=True, cpus=1):
+            answer = ray.get(ray.remote(num_cpus=1)(_import_ours).remote())
+    except Exception as error:
+        return Finding("Ray", f"does not start: {error}", ok=False)
+    return Finding("Ray", f"starts, and a worker imports our packages ({answer})")
+
+
+def _import_ours() -> str:
+    import benchmark
+
+    return str(Path(benchmark.__file__).parent.name)
+
+
+def _mlflow() -> Finding:
+    from mlflow import MlflowClient
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments(max_results=1)
+        except Exception as error:
+            return Finding("MLflow", f"cannot write a sqlite store: {error}", ok=False)
+    return Finding("MLflow", "writes a sqlite store")
+
+
+def _sweep(path: Path, offline: bool) -> list[Finding]:
+    from benchmark.job import resolve
+    from benchmark.load import load_sweep
+    from tasks import loading
+
+    try:
+        job = resolve(load_sweep(path), offline=offline)
+    except BadInput as error:
+        return [Finding("sweep", str(error), ok=False)]
+    findings = [Finding("model", f"{job.model.id} at {job.model.path}")]
+    for task in job.tasks:
+        try:
+            rows = {name: len(split) for name, split in loading.load(task, job.data, offline).items()}
+            findings.append(
+                Finding(f"data {task.name}", ", ".join(f"{count} {name}" for name, count in rows.items()))
+            )
+        except BadInput as error:
+            findings.append(Finding(f"data {task.name}", str(error), ok=False))
+    return findings

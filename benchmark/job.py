@@ -1,0 +1,202 @@
+"""The job: a sweep with every name resolved, ready to be planned, run or reported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmark import environment
+from benchmark.assignment import Assignment, cache_folder
+from benchmark.config import Resources, Sweep
+from benchmark.grid import expand
+from benchmark.plan import Context, Node, Plan, build
+from benchmark.store import Scan, Store
+from methods import pretrained, registry
+from methods.method import Method
+from tasks import loading
+from tasks import registry as task_registry
+from tasks.errors import BadInput, did_you_mean
+from tasks.task import Task
+
+REDRAWS = 3
+"""How often `collapsed_teacher: redraw` draws a start model again."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A sweep whose methods, tasks, model and data are known to exist."""
+
+    sweep: Sweep
+    methods: list[Method]
+    tasks: list[Task]
+    model: pretrained.Source
+    data: str
+    """What `datasets.load_dataset` gets: a Hub id, an absolute folder or `bundled`."""
+    plan: Plan
+    store: Store
+    output: str
+    offline: bool
+
+    @property
+    def name(self) -> str:
+        """The sweep's name."""
+        return self.sweep.name
+
+    def scan(self) -> Scan:
+        """Find the records of this job's nodes."""
+        return self.store.scan(self.plan.nodes)
+
+    def missing(self, scan: Scan) -> dict[str, Node]:
+        """The nodes that must run, given what is in the store."""
+        return self.plan.missing(scan.results())
+
+    def resources(self, node: Node) -> Resources:
+        """What the node's trial gets."""
+        return self.sweep.resources.of(node.work.name)
+
+    @cached_property
+    def distinct_resources(self) -> list[Resources]:
+        """Every different request for resources among the nodes."""
+        return list(
+            {repr(wanted): wanted for wanted in map(self.resources, self.plan.nodes.values())}.values()
+        )
+
+    def assignment(self, node: Node, attempt: str) -> Assignment:
+        """What a worker gets to carry out a node."""
+        wanted = self.resources(node)
+        return Assignment(
+            fingerprint=node.fingerprint,
+            attempt=attempt,
+            name=node.name,
+            work=registry.address(type(node.work)),
+            params=node.work.model_dump(mode="json"),
+            decides=self.plan.decides(node),
+            task=self.plan.tasks[node.task],
+            seed=node.seed,
+            needs=dict(node.needs),
+            keep=node.fingerprint in self.plan.kept,
+            model=self.model,
+            data=self.data,
+            training=self.plan.context.training_of(node.work),
+            limit=self.sweep.limit,
+            selection=self.sweep.selection,
+            collapsed_teacher=self.sweep.collapsed_teacher,
+            store=self.store.url,
+            timeout=self.sweep.timeout,
+            cpu=wanted.cpu,
+            gpu=wanted.gpu,
+            offline=self.offline,
+        )
+
+    def manifest(self) -> dict[str, Any]:
+        """The job in plain JSON: what `status`, `report` and `logs` go by."""
+        return {
+            "sweep": self.sweep.model_dump(mode="json"),
+            "model": self.model.identity(),
+            "data": dict(self.plan.context.data),
+            "nodes": [
+                {
+                    "fingerprint": node.fingerprint,
+                    "label": node.label,
+                    "task": node.task,
+                    "seed": node.seed,
+                    "row": node.fingerprint in self.plan.rows,
+                }
+                for node in self.plan.nodes.values()
+            ],
+        }
+
+
+def resolve(
+    sweep: Sweep,
+    *,
+    output: str | None = None,
+    methods: Sequence[str] = (),
+    offline: bool = False,
+) -> Job:
+    """Resolve every name of a sweep.
+
+    Args:
+        sweep: the validated sweep.
+        output: folder or URL of the results; `runs/<name>` by default.
+        methods: names or labels to keep; all when empty. The baseline always stays.
+        offline: never touch the network.
+
+    Raises:
+        BadInput: unknown method, task, field or label; no such model or data.
+    """
+    configured = _chosen(expand(sweep), methods, sweep.baseline)
+    tasks = [task_registry.task(name) for name in sweep.tasks]
+    _check_names(sweep, configured, tasks)
+    model = pretrained.resolve(sweep.model, folder=sweep.folder, offline=offline)
+    data = _data_source(sweep)
+    training = environment.resolve(sweep.train, sweep.resources.gpu)
+    context = Context(
+        model=model.identity(),
+        data={task.name: loading.identity(task, data) for task in tasks},
+        training=training,
+        exceptions={
+            name: environment.resolve(sweep.train, wanted.gpu)
+            for name, wanted in sweep.resources.methods.items()
+        },
+        limit=sweep.limit,
+        selection=sweep.selection,
+        redraws=REDRAWS if sweep.collapsed_teacher == "redraw" else 0,
+    )
+    root = output or f"runs/{sweep.name}"
+    if "://" not in root:
+        root = str(Path(root).resolve())
+    return Job(
+        sweep=sweep,
+        methods=configured,
+        tasks=tasks,
+        model=model,
+        data=data,
+        plan=build(configured, tasks, sweep.seeds, context),
+        store=Store(root, cache_folder()),
+        output=root,
+        offline=offline,
+    )
+
+
+def _chosen(configured: list[Method], wanted: Sequence[str], baseline: str) -> list[Method]:
+    if not wanted:
+        return configured
+    known = {name for method in configured for name in (method.label, method.name)}
+    for name in wanted:
+        if name not in known:
+            raise BadInput(f"--methods {name}: not in this sweep; {did_you_mean(name, known)}")
+    keep = {*wanted, baseline}
+    return [method for method in configured if method.label in keep or method.name in keep]
+
+
+def _check_names(sweep: Sweep, methods: list[Method], tasks: list[Task]) -> None:
+    labels = [method.label for method in methods]
+    if sweep.baseline not in labels:
+        raise BadInput(
+            f"baseline: {sweep.baseline!r} is not among the methods; {did_you_mean(sweep.baseline, labels)}"
+        )
+    names = [task.name for task in tasks]
+    if len(set(names)) < len(names):
+        raise BadInput(f"tasks: {', '.join(sweep.tasks)} names a task twice")
+    for key in sweep.margins:
+        if key not in {*names, "overall"}:
+            raise BadInput(
+                f"margins: {key!r} is no task of this sweep; {did_you_mean(key, [*names, 'overall'])}"
+            )
+    for key in sweep.resources.methods:
+        registry.find(key)
+
+
+def _data_source(sweep: Sweep) -> str:
+    if sweep.data == "bundled":
+        return "bundled"
+    folder = sweep.folder / Path(sweep.data).expanduser()
+    if folder.is_dir():
+        return str(folder.resolve())
+    if sweep.data.startswith((".", "/", "~")):
+        raise BadInput(f"data: no folder {folder}; relative names start at the sweep file's folder")
+    return sweep.data

@@ -1,0 +1,128 @@
+"""Latency: a phase of its own with nothing else running, on really smaller weights, repeats interleaved."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from benchmark import environment
+from benchmark.config import LatencySettings
+from benchmark.fingerprint import PROTOCOL, fingerprint
+from benchmark.store import Store
+from reports.record import Latency, Record
+
+WARM_UP = 3
+"""Passes before timing; the first ones allocate memory and choose kernels."""
+
+
+def first_seeds(records: Iterable[Record]) -> dict[tuple[str, str], Record]:
+    """The record of the lowest seed of each row, whose architecture stands for the row."""
+    chosen: dict[tuple[str, str], Record] = {}
+    for record in sorted(records, key=lambda record: record.seed):
+        if record.model is not None:
+            chosen.setdefault((record.label, record.task), record)
+    return chosen
+
+
+def machine(device: str, threads: int, gpu: str | None = None) -> str:
+    """Name what latencies are comparable on: the processor or GPU, threads and library; never the host."""
+    where = gpu if device == "cuda" and gpu else f"{environment.processor()}, {threads} thread(s)"
+    return f"{where}, torch {version('torch')}"
+
+
+def load(store: Store, records: Iterable[Record], settings: LatencySettings, name: str) -> dict[str, Latency]:
+    """Latencies measured before, by signature; those of other machines are never mixed in."""
+    found = {}
+    for record in first_seeds(records).values():
+        assert record.model is not None
+        signature = record.model.signature
+        content = store.read_json(_path(signature, settings, name))
+        if content:
+            found[signature] = Latency.model_validate(content)
+    return found
+
+
+def save(store: Store, latencies: Iterable[Latency], settings: LatencySettings, name: str) -> None:
+    """Keep latencies for later reports."""
+    for latency in latencies:
+        store.write_json(_path(latency.signature, settings, name), latency.model_dump(mode="json"))
+
+
+def _path(signature: str, settings: LatencySettings, name: str) -> str:
+    content = {
+        "protocol": PROTOCOL,
+        "signature": signature,
+        "machine": name,
+        **settings.model_dump(mode="json"),
+    }
+    return f"latency/{fingerprint(content)}.json"
+
+
+def measure(
+    architectures: Mapping[str, dict[str, Any]],
+    settings: LatencySettings,
+    device: str,
+    threads: int,
+    name: str,
+) -> list[Latency]:
+    """Time forward passes of freshly built models; weights are random, which time does not depend on.
+
+    Every repeat goes once through all architectures and batch sizes, so a slow minute of the machine hits
+    all of them alike. fp32, full sequences without padding, tokens made beforehand.
+
+    Args:
+        architectures: what `checkpoint.build` takes, by signature.
+        settings: batch sizes, length, repeats.
+        device: where to run.
+        threads: CPU threads.
+        name: the machine's name for the record.
+    """
+    import torch
+
+    from methods import checkpoint
+
+    torch.set_num_threads(threads)
+    models = {key: checkpoint.build(content).to(device).eval() for key, content in architectures.items()}
+    words = min(model.config.vocab_size for model in models.values())
+    inputs = {
+        size: torch.randint(words, (size, settings.length), device=device) for size in settings.batch_sizes
+    }
+    times: dict[tuple[str, int], list[float]] = {(key, size): [] for key in models for size in inputs}
+
+    def forward(key: str, size: int) -> float:
+        begun = time.perf_counter()
+        models[key](input_ids=inputs[size])
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return 1000 * (time.perf_counter() - begun)
+
+    with torch.inference_mode():
+        for key, size in times:
+            for _ in range(WARM_UP):
+                forward(key, size)
+        for _ in range(settings.repeats):
+            for key, size in times:
+                times[key, size].append(forward(key, size))
+    return [
+        Latency(
+            signature=key,
+            machine=name,
+            precision="fp32",
+            length=settings.length,
+            batches={str(size): _summary(times[key, size]) for size in inputs},
+        )
+        for key in models
+    ]
+
+
+def _summary(milliseconds: list[float]) -> dict[str, float]:
+    q1, median, q3 = statistics.quantiles(milliseconds, n=4, method="inclusive")
+    return {
+        "median_ms": round(median, 4),
+        "q1_ms": round(q1, 4),
+        "q3_ms": round(q3, 4),
+        "repeats": len(milliseconds),
+    }

@@ -1,0 +1,113 @@
+"""From a sweep file, and options of the command line, to a `Sweep`; every error says where and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from benchmark import yaml_source
+from benchmark.config import Sweep
+from benchmark.yaml_source import KeyPath, Source
+from tasks.errors import BadInput, did_you_mean
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_sweep(path: Path, *, settings: Sequence[str] = (), **options: Any) -> Sweep:
+    """Read and validate a sweep.
+
+    Args:
+        path: the YAML file.
+        settings: `KEY=VALUE` changes with dotted keys, e.g. `train.epochs=2`; values are YAML.
+        options: top-level keys to replace where not None, e.g. `seeds`, `limit`.
+
+    Raises:
+        BadInput: with file, line, key and advice.
+    """
+    source = yaml_source.read(path)
+    if not isinstance(source.data, dict):
+        raise BadInput(f"{path}: a sweep is a mapping of keys; `leanboard init` writes a commented one")
+    source.data.setdefault("name", path.stem)
+    for setting in settings:
+        _apply(source.data, setting)
+    source.data.update({key: value for key, value in options.items() if value is not None})
+    return make_sweep(source.data, source, folder=path.resolve().parent)
+
+
+def make_sweep(data: Mapping[str, Any], source: Source | None = None, *, folder: Path | None = None) -> Sweep:
+    """Validate a mapping as a sweep; `source` adds file and line to errors."""
+    source = source or Source("sweep", data)
+    return validate(Sweep, dict(data), source).read_from(source, folder or Path.cwd())
+
+
+def validate(model: type[Model], data: Any, source: Source, at: KeyPath = ()) -> Model:
+    """Validate `data`, found at key path `at`, as `model`.
+
+    Raises:
+        BadInput: every error on its own line, as `file:line: key: problem`.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise BadInput(
+            "\n".join(_explain(model, issue, data, source, at) for issue in error.errors())
+        ) from None
+
+
+def _explain(model: type[BaseModel], issue: Any, data: Any, source: Source, at: KeyPath) -> str:
+    path = _path(issue, data)
+    where, key = source.where((*at, *path)), ".".join(str(part) for part in (*at, *path))
+    match issue["type"]:
+        case "extra_forbidden":
+            problem = f"unknown key; {did_you_mean(str(path[-1]), _known_keys(model, path[:-1]))}"
+        case "missing":
+            problem = "is missing; every sweep needs it"
+        case "value_error":
+            problem = str(issue["ctx"]["error"])
+        case _:
+            problem = f"{issue['msg'][0].lower()}{issue['msg'][1:]}, not {issue['input']!r}"
+    return f"{where}: {key}: {problem}" if key else f"{where}: {problem}"
+
+
+def _path(issue: Any, data: Any) -> KeyPath:
+    """The keys of an error's location; pydantic also names branches of unions there, which users do not know."""
+    path: list[str | int] = []
+    for part in issue["loc"]:
+        inside = isinstance(data, Mapping) and part in data
+        if inside or (isinstance(data, list | tuple) and isinstance(part, int)):
+            data = data[part]
+            path.append(part)
+    return (*path, issue["loc"][-1]) if issue["type"] == "missing" else tuple(path)
+
+
+def _known_keys(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if field is None:
+            continue
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        nested = [item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)]
+        if nested:
+            model = nested[0]
+    return list(model.model_fields)
+
+
+def _apply(data: dict[str, Any], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise BadInput(f"--set {setting}: write KEY=VALUE, e.g. --set train.epochs=2")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadInput(f"--set {setting}: the value is not YAML: {error}") from None
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = data.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise BadInput(f"--set {setting}: {parent!r} holds no keys that could be set")
+        data = inner
+    data[last] = value

@@ -1,0 +1,164 @@
+"""The manifest: what an output folder is the result of, readable without the sweep's model or data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmark import yaml_source
+from benchmark.assignment import cache_folder
+from benchmark.config import LatencySettings
+from benchmark.job import Job
+from benchmark.store import Store
+from reports.board import MethodFacts, SweepFacts, TaskFacts
+from tasks.errors import BadInput
+
+FILE = "manifest.json"
+
+
+class ManifestNode(BaseModel):
+    """A node as the manifest remembers it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fingerprint: str
+    label: str
+    task: str
+    seed: int
+    row: bool
+    """Whether it stands on the leaderboard."""
+
+    @property
+    def name(self) -> str:
+        """Label, task and seed."""
+        return f"{self.label}.{self.task}.{self.seed}"
+
+
+class Manifest(BaseModel):
+    """The sweep as last run in an output folder."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sweep: SweepFacts
+    model: dict[str, Any]
+    """Identity of the pretrained encoder."""
+    data: dict[str, dict[str, Any]]
+    """Identity of each task's data."""
+    nodes: tuple[ManifestNode, ...]
+    latency: LatencySettings | None
+    machine: str | None = None
+    """Where latencies were measured."""
+    notes: tuple[str, ...] = ()
+
+    def rows(self) -> dict[str, ManifestNode]:
+        """Nodes of the leaderboard, by fingerprint."""
+        return {node.fingerprint: node for node in self.nodes if node.row}
+
+    @classmethod
+    def read(cls, store: Store) -> Manifest | None:
+        """Read the manifest of an output folder; None where there is none of this version."""
+        content = store.read_json(FILE)
+        try:
+            return None if content is None else cls.model_validate(content)
+        except ValidationError:
+            return None
+
+    def write(self, store: Store) -> None:
+        """Write the manifest into the output folder."""
+        store.write_text(FILE, self.model_dump_json(indent=1))
+
+
+def describe(job: Job, command: str, machine: str | None = None) -> Manifest:
+    """Make the manifest of a job."""
+    margins = job.sweep.margins
+    overall = {"margin": margins["overall"]} if "overall" in margins else {}
+    return Manifest(
+        sweep=SweepFacts(
+            name=job.name,
+            model=job.model.id,
+            data=job.sweep.data if "://" in job.sweep.data else Path(job.sweep.data).name,
+            tasks=tuple(
+                TaskFacts(
+                    name=task.name,
+                    title=task.title,
+                    primary=task.primary,
+                    margin=margins.get(task.name, task.margin),
+                    overall=task.overall,
+                )
+                for task in job.tasks
+            ),
+            methods=tuple(
+                MethodFacts(
+                    label=method.label,
+                    method=method.name,
+                    family=method.family,
+                    params=method.model_dump(mode="json"),
+                    paper=method.paper,
+                )
+                for method in job.methods
+            ),
+            seeds=job.sweep.seeds,
+            baseline=job.sweep.baseline,
+            command=command,
+            config=job.sweep.model_dump(mode="json"),
+            **overall,
+        ),
+        model=job.model.identity(),
+        data={name: dict(content) for name, content in job.plan.context.data.items()},
+        nodes=tuple(
+            ManifestNode(
+                fingerprint=node.fingerprint,
+                label=node.label,
+                task=node.task,
+                seed=node.seed,
+                row=node.fingerprint in job.plan.rows,
+            )
+            for node in job.plan.nodes.values()
+        ),
+        latency=job.sweep.latency,
+        machine=machine,
+        notes=tuple(_notes(job)),
+    )
+
+
+def _notes(job: Job) -> list[str]:
+    notes = []
+    if job.data == "bundled":
+        notes.append(
+            "Bundled sample data, written for demos and tests: nothing here says how methods compare on GLUE."
+        )
+    if job.model.id == "minilm":
+        notes.append(
+            "The encoder is MiniLM (6 layers, hidden 384), a sentence-embedding model without an MLM head, "
+            "tuned on NLI and question-answer pairs among others; results at its size say nothing against "
+            "a paper at BERT's."
+        )
+    if job.sweep.limit:
+        notes.append(f"Only {job.sweep.limit} training examples per task were used (`limit`).")
+    return notes
+
+
+def open_output(target: str, output: str | None = None) -> tuple[Store, Manifest]:
+    """Find the output folder and manifest that a sweep file or folder means.
+
+    Args:
+        target: a sweep's YAML file, or an output folder or URL.
+        output: the output folder, where it is not the sweep's default.
+
+    Raises:
+        BadInput: nothing has been run there.
+    """
+    if output is None and target.endswith((".yaml", ".yml")):
+        data = yaml_source.read(Path(target)).data
+        name = data.get("name") if isinstance(data, dict) else None
+        output = f"runs/{name or Path(target).stem}"
+    root = output or target
+    store = Store(root if "://" in root else str(Path(root).resolve()), cache_folder())
+    manifest = Manifest.read(store)
+    if manifest is None:
+        raise BadInput(
+            f"{root}: holds no {FILE} of this version; start with `leanboard run`, or name the folder with -o"
+        )
+    return store, manifest

@@ -1,0 +1,182 @@
+"""The plan: every trial of a sweep and the prerequisites they share, a DAG of fingerprinted nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmark.fingerprint import PROTOCOL, fingerprint
+from methods import registry
+from methods.method import Method, Work
+from methods.settings import Training
+from tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all nodes of a sweep share; identities say which data and weights, not where they lie."""
+
+    model: Mapping[str, Any]
+    data: Mapping[str, Mapping[str, Any]]
+    """By task name."""
+    training: Training
+    """With `precision` and `device` resolved."""
+    exceptions: Mapping[str, Training]
+    """Training settings of the methods whose resources give them another device, by name."""
+    limit: int | None
+    selection: float
+    redraws: int = 0
+    """How often a collapsed start model is drawn again before it is used."""
+
+    def training_of(self, work: Work) -> Training:
+        """The training settings of one work."""
+        return self.exceptions.get(work.name, self.training)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One piece of work on one task with one seed."""
+
+    fingerprint: str
+    work: Work
+    task: str
+    seed: int
+    needs: tuple[tuple[str, str], ...]
+    """(name, fingerprint) of each prerequisite."""
+
+    @property
+    def label(self) -> str:
+        """The label of its work."""
+        return self.work.label
+
+    @property
+    def name(self) -> str:
+        """Label, task and seed: how logs, commands and progress call this node."""
+        return f"{self.work.label}.{self.task}.{self.seed}"
+
+
+@dataclass
+class Plan:
+    """Nodes by fingerprint, prerequisites before what needs them."""
+
+    context: Context
+    tasks: dict[str, Task]
+    nodes: dict[str, Node] = field(default_factory=dict)
+    rows: set[str] = field(default_factory=set)
+    """Fingerprints of the trials that stand on the leaderboard."""
+    kept: set[str] = field(default_factory=set)
+    """Fingerprints whose weights other nodes need."""
+
+    def decides(self, node: Node) -> dict[str, Any]:
+        """Everything that decides the node's result: the content of its fingerprint."""
+        return _decides(self.context, self.tasks[node.task], node.work, node.seed, node.needs)
+
+    def trials(self) -> Iterator[Node]:
+        """The nodes that stand on the leaderboard."""
+        return (node for node in self.nodes.values() if node.fingerprint in self.rows)
+
+    def missing(self, done: Mapping[str, bool]) -> dict[str, Node]:
+        """Nodes that must run: rows without a record, and what they need and is not there.
+
+        Args:
+            done: for every fingerprint with a whole record, whether that record holds weights.
+        """
+        wanted: set[str] = set()
+        stack = [row for row in self.rows if row not in done]
+        while stack:
+            current = stack.pop()
+            if current in wanted:
+                continue
+            wanted.add(current)
+            stack.extend(need for _, need in self.nodes[current].needs if not done.get(need, False))
+        return {key: node for key, node in self.nodes.items() if key in wanted}
+
+
+def build(methods: Iterable[Method], tasks: Iterable[Task], seeds: Iterable[int], context: Context) -> Plan:
+    """Lay out methods x tasks x seeds with their prerequisites."""
+    plan = Plan(context, {task.name: task for task in tasks})
+    methods, seeds = list(methods), list(seeds)
+    layout = _Layout(plan)
+    for task in plan.tasks:
+        for seed in seeds:
+            for method in methods:
+                plan.rows.add(layout.node(method, task, seed).fingerprint)
+    return plan
+
+
+@dataclass
+class _Layout:
+    """Adds nodes to a plan, each once."""
+
+    plan: Plan
+    known: dict[tuple[str, str, int], Node] = field(default_factory=dict)
+    standards: dict[str, Work] = field(default_factory=dict)
+
+    def node(self, work: Work, task: str, seed: int) -> Node:
+        key = (work.label, task, seed)
+        if key not in self.known:
+            self.known[key] = self._make(work, task, seed)
+        return self.known[key]
+
+    def _make(self, work: Work, task: str, seed: int) -> Node:
+        needs = []
+        for name in work.prerequisites():
+            # Finding a work looks through all installed packages, which takes 10 ms.
+            if name not in self.standards:
+                self.standards[name] = self._standard(name)
+            need = self.node(self.standards[name], task, seed)
+            self.plan.kept.add(need.fingerprint)
+            needs.append((name, need.fingerprint))
+        content = _decides(self.plan.context, self.plan.tasks[task], work, seed, tuple(needs))
+        node = Node(fingerprint(content), work, task, seed, tuple(needs))
+        self.plan.nodes[node.fingerprint] = node
+        return node
+
+    def _standard(self, name: str) -> Work:
+        """The work others start from: always with default fields, whatever grid the sweep runs of it."""
+        kind = registry.find(name)
+        if name == "finetune" and self.plan.context.redraws:
+            return kind.model_validate({"redraws": self.plan.context.redraws})
+        return kind()
+
+
+def _decides(
+    context: Context, task: Task, work: Work, seed: int, needs: tuple[tuple[str, str], ...]
+) -> dict[str, Any]:
+    return {
+        "protocol": PROTOCOL,
+        "method": work.name,
+        "version": work.version,
+        "params": work.model_dump(mode="json"),
+        "task": _task_content(task),
+        "data": dict(context.data[task.name]),
+        "model": dict(context.model),
+        "train": context.training_of(work).model_dump(mode="json"),
+        "limit": context.limit,
+        "selection": context.selection,
+        "seed": seed,
+        "needs": dict(needs),
+    }
+
+
+def _task_content(task: Task) -> dict[str, Any]:
+    """The part of a task's declaration that decides results; margins and citations do not."""
+    return task.model_dump(mode="json", include={"name", "columns", "label", "labels", "metrics", "primary"})
+
+
+def longest_first(nodes: Mapping[str, Node]) -> dict[str, float]:
+    """Length of the longest chain of work that hangs on each node, itself included.
+
+    Starting nodes with the largest value first keeps all slots busy to the end (critical-path scheduling).
+    """
+    chain = {key: node.work.cost() for key, node in nodes.items()}
+    dependants: dict[str, list[str]] = {}
+    for key, node in nodes.items():
+        for _, need in node.needs:
+            if need in nodes:
+                dependants.setdefault(need, []).append(key)
+    # Nodes stand after what they need, so one pass from the end suffices.
+    for key in reversed(list(nodes)):
+        chain[key] += max((chain[other] for other in dependants.get(key, ())), default=0.0)
+    return chain

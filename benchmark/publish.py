@@ -1,0 +1,115 @@
+"""From the store to the leaderboard's files; built again only when what it shows has changed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark import latency
+from benchmark.assignment import cache_folder
+from benchmark.fingerprint import fingerprint
+from benchmark.manifest import Manifest
+from benchmark.store import Store
+from reports.board import Leaderboard
+from reports.record import Failure, Record
+
+FOLDER = "leaderboard"
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where the leaderboard lies and whether it was built now."""
+
+    board: Leaderboard
+    folder: Path
+    """A local folder with its files; a copy where the output is an object store."""
+    page: str
+    """Path or URL of the HTML page."""
+    fresh: bool
+
+
+def publish(
+    store: Store,
+    manifest: Manifest,
+    records: Iterable[Record],
+    *,
+    links: Mapping[tuple[str, str], str] | None = None,
+    force: bool = False,
+) -> Published:
+    """Write leaderboard.{html,md,csv,json} and figures into the output folder.
+
+    Args:
+        store: the output folder.
+        manifest: what was to be run.
+        records: the whole records of its nodes.
+        links: MLflow runs by (label, task).
+        force: build even if nothing has changed.
+    """
+    rows = manifest.rows()
+    trials = [record for record in records if record.fingerprint in rows]
+    failures = store.failures(rows.keys() - {record.fingerprint for record in trials})
+    timed = {}
+    if manifest.latency and manifest.machine:
+        timed = latency.load(store, trials, manifest.latency, manifest.machine)
+    state = _state(manifest, trials, failures, sorted(timed), links or {})
+    page = store.address(FOLDER, "leaderboard.html")
+    folder = Path(store.path(FOLDER)) if store.local else _copy_of(store)
+    known = store.read_json(f"{FOLDER}/state.json")
+    content = store.read_json(f"{FOLDER}/leaderboard.json")
+    if not force and known == state and content is not None and (folder / "leaderboard.html").exists():
+        return Published(Leaderboard.model_validate(content), folder, page, fresh=False)
+
+    from reports import leaderboard, predictions
+    from reports.publish import render
+
+    @functools.cache
+    def read(key: str) -> predictions.Predictions:
+        return predictions.read(store.open(by_key[key], "predictions.parquet"))
+
+    by_key = {record.fingerprint: record for record in trials}
+    board = leaderboard.build(
+        trials,
+        lambda record: read(record.fingerprint),
+        manifest.sweep,
+        failures=list(failures.values()),
+        latencies=list(timed.values()),
+        links=links,
+        notes=manifest.notes,
+    )
+    for name, file in render(board).items():
+        store.write_bytes(f"{FOLDER}/{name}", file)
+        if not store.local:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(file)
+    store.write_json(f"{FOLDER}/state.json", state)
+    return Published(board, folder, page, fresh=True)
+
+
+def _copy_of(store: Store) -> Path:
+    return cache_folder() / "leaderboards" / fingerprint(store.url)[:16]
+
+
+def _state(
+    manifest: Manifest,
+    trials: Iterable[Record],
+    failures: Mapping[str, Failure],
+    timed: list[str],
+    links: Mapping[tuple[str, str], str],
+) -> dict[str, str]:
+    """Digest of all that the page shows, its own templates and code included."""
+    from benchmark.digest import sources
+
+    return {
+        "digest": fingerprint(
+            {
+                "manifest": manifest.model_dump(mode="json"),
+                "records": sorted((record.fingerprint, record.ended) for record in trials),
+                "failures": sorted((failure.fingerprint, failure.attempt) for failure in failures.values()),
+                "latencies": timed,
+                "links": sorted((*key, url) for key, url in links.items()),
+                "code": sources("reports"),
+            }
+        )
+    }

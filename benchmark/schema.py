@@ -1,0 +1,60 @@
+"""The JSON Schema of a sweep, with every method's fields, for editors that complete and check YAML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmark.config import Sweep
+from methods import registry
+from tasks import registry as task_registry
+
+
+def sweep_schema() -> dict[str, Any]:
+    """Return the schema; methods and tasks are those installed here."""
+    schema = Sweep.model_json_schema()
+    properties = schema["properties"]
+    methods = registry.methods()
+    properties["methods"]["items"] = {
+        "anyOf": [
+            {"enum": sorted(methods)},
+            {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {name: _fields(method.model_json_schema()) for name, method in methods.items()},
+            },
+        ]
+    }
+    names = [spelling for task in task_registry.tasks().values() for spelling in (task.name, *task.aliases)]
+    properties["tasks"]["items"] = {"enum": names}
+    properties["seeds"] = {
+        "description": "a number n means 1..n; or a list of seeds",
+        "anyOf": [
+            {"type": "integer", "minimum": 1},
+            {"type": "array", "items": {"type": "integer"}, "minItems": 1},
+        ],
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Leanboard sweep", **schema}
+
+
+def _fields(method: dict[str, Any]) -> dict[str, Any]:
+    """Every field is a value or a grid of values."""
+    return {
+        "type": ["object", "null"],
+        "description": method.get("description", ""),
+        "additionalProperties": False,
+        "properties": {
+            name: {
+                "description": field.get("description", ""),
+                "anyOf": [
+                    field,
+                    {
+                        "type": "object",
+                        "required": ["grid"],
+                        "additionalProperties": False,
+                        "properties": {"grid": {"type": "array", "items": field, "minItems": 1}},
+                    },
+                ],
+            }
+            for name, field in method.get("properties", {}).items()
+        },
+    }

@@ -1,0 +1,365 @@
+"""The store: records whole or absent, in a folder or an object store, safe against a kill at any instant.
+
+Layout below the store's root::
+
+    records/<fingerprint>/<attempt>/...              payload: predictions, results other nodes start from
+    records/<fingerprint>/record.json                written last; names every file with size and sha256
+    records/<fingerprint>/started-<attempt>.json     an attempt began: time, deadline, host
+    records/<fingerprint>/failure-<attempt>.json     an attempt failed: kind, message, traceback
+
+Only a record.json whose files verify counts. Two writers of one fingerprint each have an attempt folder of
+their own, so the last record.json wins and both are whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from pydantic import ValidationError
+
+from benchmark.fingerprint import fingerprint
+from reports.record import Failure, File, Record
+from tasks.errors import BadInput
+
+_CHUNK = 1 << 20
+# An object store answers one request after the other slowly, and many at once quickly.
+_READERS = 16
+
+
+@dataclass
+class Scan:
+    """What a look into the store found."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    """Whole records by fingerprint."""
+    damaged: dict[str, str] = field(default_factory=dict)
+    """Why a record.json that is there does not count, by fingerprint."""
+
+    def results(self) -> dict[str, bool]:
+        """For every whole record, whether it holds a result other nodes can start from."""
+        return {key: has_result(record) for key, record in self.records.items()}
+
+
+def has_result(record: Record) -> bool:
+    """Whether the record holds files other nodes start from, such as weights."""
+    return any(role.startswith("result/") for role in record.files)
+
+
+class Store:
+    """Records under one root.
+
+    Args:
+        root: a folder or an fsspec URL such as `s3://bucket/sweep`.
+        cache: local folder for what is fetched from a remote store.
+    """
+
+    def __init__(self, root: str, cache: Path | None = None) -> None:
+        try:
+            self.fs, path = fsspec.core.url_to_fs(root)
+        except (ImportError, ValueError) as error:
+            raise BadInput(f"output {root!r}: {error}") from None
+        self.root = str(path).rstrip("/")
+        self.url = self.root if "://" not in root else root.rstrip("/")
+        self.local = "file" in (
+            self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,)
+        )
+        self.cache = cache
+        self._checked: dict[str, list[Any]] = {}
+
+    def path(self, *parts: str) -> str:
+        """The path of something below the root, as the file system knows it."""
+        return "/".join([self.root, *parts])
+
+    def address(self, *parts: str) -> str:
+        """The path or URL of something below the root, as people write it."""
+        return "/".join([self.url, *parts])
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def scan(self, fingerprints: Iterable[str] | None = None) -> Scan:
+        """Find whole records, all or those named; sizes and hashes are verified.
+
+        A file's hash is computed once and remembered with its size and time of change, so a second scan
+        of an unchanged store reads only the record.json files.
+        """
+        listing = self._listing()
+        wanted = None if fingerprints is None else set(fingerprints)
+        keys = [
+            key
+            for key in sorted({path.split("/", 1)[0] for path in listing})
+            if (wanted is None or key in wanted) and f"{key}/record.json" in listing
+        ]
+        self._recall()
+        found = Scan()
+        with ThreadPoolExecutor(_READERS) as pool:
+            for key, text in zip(keys, pool.map(self._text, keys), strict=True):
+                try:
+                    found.records[key] = self._verified(key, text, listing)
+                except ValueError:
+                    self._look_again(key, found)
+        self._remember()
+        return found
+
+    def _look_again(self, key: str, found: Scan) -> None:
+        """Tell damage from a record that another process wrote after the files were listed."""
+        try:
+            found.records[key] = self._verified(key, self._text(key), self._listing(key))
+        except ValueError as error:
+            found.damaged[key] = str(error)
+
+    def read(self, key: str) -> Record | None:
+        """The record of one fingerprint if it is whole, else None."""
+        try:
+            return self._verified(key, self._text(key), self._listing(key))
+        except ValueError:
+            return None
+
+    def parse(self, key: str) -> Record:
+        """The record of a fingerprint, its files unchecked: for one that was written just now."""
+        return Record.model_validate_json(self._text(key))
+
+    def failure(self, key: str, attempt: str) -> Failure | None:
+        """The failure of one attempt; None if it could not be written down."""
+        content = self.read_json(f"records/{key}/failure-{attempt}.json")
+        return None if content is None else Failure.model_validate(content)
+
+    def open(self, record: Record, role: str) -> Any:
+        """Open one file of a record for reading, e.g. role `predictions`."""
+        return self.fs.open(self.path("records", record.fingerprint, record.files[role].path), "rb")
+
+    def fetch(self, record: Record, role: str) -> Path:
+        """A local folder with the record's files under `role`/ (e.g. `result`); downloads when remote."""
+        inside = [file for name, file in record.files.items() if name.startswith(f"{role}/")]
+        if not inside:
+            raise FileNotFoundError(f"record {record.fingerprint[:12]} of {record.label} holds no {role}")
+        attempt = inside[0].path.split("/", 1)[0]
+        if self.local:
+            return Path(self.path("records", record.fingerprint, attempt, role))
+        assert self.cache is not None
+        target = self.cache / "fetched" / record.fingerprint / attempt
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f"{attempt}.", dir=target.parent) as folder:
+                for file in inside:
+                    local = Path(folder, "files", file.path.split("/", 1)[1])
+                    local.parent.mkdir(parents=True, exist_ok=True)
+                    self.fs.get_file(self.path("records", record.fingerprint, file.path), str(local))
+                    if _sha256(local) != file.sha256:
+                        raise OSError(f"{file.path} of record {record.fingerprint[:12]} arrived damaged")
+                with contextlib.suppress(OSError):  # Another process was first.
+                    Path(folder, "files").rename(target)
+        return target / role
+
+    def failures(self, fingerprints: Iterable[str]) -> dict[str, Failure]:
+        """The latest failure of each fingerprint that has one."""
+        wanted = set(fingerprints)
+        latest: dict[str, Failure] = {}
+        for path in sorted(self._listing()):
+            key, _, name = path.partition("/")
+            if key in wanted and name.startswith("failure-") and name.endswith(".json"):
+                try:
+                    failure = Failure.model_validate_json(self.fs.cat_file(self.path("records", path)))
+                except ValidationError:  # Half a file tells nothing; the node is run again anyway.
+                    continue
+                if key not in latest or failure.ended > latest[key].ended:
+                    latest[key] = failure
+        return latest
+
+    def started(self, key: str, attempt: str) -> dict[str, Any] | None:
+        """What an attempt wrote down when it began; None if it never got that far."""
+        path = self.path("records", key, f"started-{attempt}.json")
+        return json.loads(self.fs.cat_file(path)) if self.fs.exists(path) else None
+
+    # -- writing ---------------------------------------------------------------------------------------
+
+    def begin(self, key: str, attempt: str, facts: Mapping[str, Any]) -> None:
+        """Write down that an attempt began."""
+        self.write_json(f"records/{key}/started-{attempt}.json", facts)
+
+    def put(self, record: Record, attempt: str, files: Mapping[str, Path]) -> Record:
+        """Write a record with its payload: the files first, record.json last.
+
+        Args:
+            record: the record, its `files` still empty.
+            attempt: names this attempt's folder.
+            files: local path of each role's file; the role is also the path below the attempt's folder.
+
+        Returns:
+            The record as written.
+        """
+        described = {}
+        for role, source in files.items():
+            target = self.path("records", record.fingerprint, attempt, role)
+            self.fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+            if self.local:
+                _copy_and_sync(source, Path(target))
+            else:
+                self.fs.put_file(str(source), target)
+            size, digest = source.stat().st_size, _sha256(source)
+            described[role] = File(path=f"{attempt}/{role}", size=size, sha256=digest)
+        whole = record.model_copy(update={"files": described})
+        whole = whole.model_copy(update={"sha256": _seal(whole.model_dump_json())})
+        self.write_text(f"records/{record.fingerprint}/record.json", whole.model_dump_json(indent=1))
+        return whole
+
+    def fail(self, failure: Failure) -> None:
+        """Write down a failed attempt."""
+        path = f"records/{failure.fingerprint}/failure-{failure.attempt}.json"
+        self.write_text(path, failure.model_dump_json(indent=1))
+
+    def drop(self, key: str) -> None:
+        """Forget one record, so that it is made again."""
+        path = self.path("records", key, "record.json")
+        if self.fs.exists(path):
+            self.fs.rm_file(path)
+
+    def discard(self, key: str, attempts: Iterable[str]) -> None:
+        """Remove the payload of attempts whose record another one has replaced."""
+        for attempt in attempts:
+            for path in (
+                self.path("records", key, attempt),
+                self.path("records", key, f"started-{attempt}.json"),
+            ):
+                if self.fs.exists(path):
+                    self.fs.rm(path, recursive=True)
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write JSON below the root, whole or not at all."""
+        self.write_text(name, json.dumps(content, indent=1, allow_nan=False))
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file below the root, whole or not at all."""
+        self.write_bytes(name, text.encode())
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Write a file below the root, whole or not at all."""
+        target = self.path(*name.split("/"))
+        if not self.local:
+            self.fs.pipe_file(target, content)
+            return
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(f"{target}.{uuid.uuid4().hex}.tmp")
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+
+    def read_json(self, name: str) -> Any | None:
+        """Read JSON below the root; None where it is absent or damaged."""
+        try:
+            return json.loads(self.fs.cat_file(self.path(*name.split("/"))))
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def probe(self) -> None:
+        """Make sure the store can be written.
+
+        Raises:
+            BadInput: it cannot, and why.
+        """
+        try:
+            self.write_text(".writable", "")
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise BadInput(
+                f"output {self.url}: cannot be written ({reason}); choose another with -o"
+            ) from None
+
+    # -- verification ----------------------------------------------------------------------------------
+
+    def _listing(self, key: str = "") -> dict[str, dict[str, Any]]:
+        """Every file below records/ (or one record's folder) with its info, by path below records/."""
+        base = self.path("records")
+        folder = f"{base}/{key}" if key else base
+        if not self.fs.exists(folder):
+            return {}
+        self.fs.invalidate_cache()
+        found = self.fs.find(folder, detail=True)
+        return {path.removeprefix(base).lstrip("/"): info for path, info in found.items()}
+
+    def _text(self, key: str) -> bytes:
+        """The bytes of one record.json; empty where it cannot be read, which is damage too."""
+        try:
+            return self.fs.cat_file(self.path("records", key, "record.json"))
+        except OSError:
+            return b""
+
+    def _verified(self, key: str, text: bytes, listing: Mapping[str, Mapping[str, Any]]) -> Record:
+        """Parse and check one record; raises ValueError with what is damaged."""
+        try:
+            record = Record.model_validate_json(text)
+        except ValidationError as error:
+            raise ValueError(f"record.json is not a record: {error.errors()[0]['msg']}") from None
+        if record.fingerprint != key or fingerprint(record.decides) != key:
+            raise ValueError("record.json does not belong to this fingerprint")
+        if _seal(text) != record.sha256:
+            raise ValueError("record.json has changed since it was written")
+        for file in record.files.values():
+            info = listing.get(f"{key}/{file.path}")
+            if info is None:
+                raise ValueError(f"{file.path} is missing")
+            if info["size"] != file.size:
+                raise ValueError(f"{file.path} has {info['size']} bytes, not {file.size}")
+            if self._hash(f"{key}/{file.path}", info) != file.sha256:
+                raise ValueError(f"{file.path} has changed since it was written")
+        return record
+
+    def _hash(self, path: str, info: Mapping[str, Any]) -> str:
+        stamp = str(info.get("mtime") or info.get("ETag") or info.get("LastModified") or "")
+        known = self._checked.get(path)
+        if stamp and known and known[:2] == [info["size"], stamp]:
+            return known[2]
+        try:
+            found = self._digest(path)
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error}") from None
+        self._checked[path] = [info["size"], stamp, found]
+        return found
+
+    def _digest(self, path: str) -> str:
+        with self.fs.open(self.path("records", path), "rb") as file:
+            digest = hashlib.sha256()
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def _recall(self) -> None:
+        if not self._checked:
+            known = self.read_json("verified.json")
+            self._checked = known if isinstance(known, dict) else {}
+
+    def _remember(self) -> None:
+        if self._checked != (self.read_json("verified.json") or {}):
+            # A store that can only be read is still readable; hashes are then computed each time.
+            with contextlib.suppress(OSError):
+                self.write_json("verified.json", self._checked)
+
+
+def _seal(text: str | bytes) -> str:
+    """Digest of a record.json without its own `sha256`."""
+    return fingerprint({key: value for key, value in json.loads(text).items() if key != "sha256"})
+
+
+def _copy_and_sync(source: Path, target: Path) -> None:
+    with source.open("rb") as reader, target.open("wb") as writer:
+        shutil.copyfileobj(reader, writer, _CHUNK)
+        writer.flush()
+        os.fsync(writer.fileno())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,273 @@
+"""Running a sweep: what is missing is run, timed, published and mirrored; what is there is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from benchmark import latency
+from benchmark.assignment import Outcome, cache_folder
+from benchmark.digest import digest
+from benchmark.interrupts import Interrupted, interruptible
+from benchmark.job import Job
+from benchmark.manifest import Manifest, describe
+from benchmark.plan import Node
+from benchmark.progress import Progress
+from benchmark.publish import Published, publish
+from benchmark.queue import Queue
+from benchmark.store import Scan
+from benchmark.tracking import Session, Sheet
+from reports.record import Failure, Latency, Record
+from tasks.errors import BadInput, did_you_mean
+from tasks.seeds import Seeds
+
+if TYPE_CHECKING:
+    from benchmark.actor import Message
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a sweep is run; nothing here changes a result."""
+
+    command: str = ""
+    """What the user typed, for the page."""
+    address: str | None = None
+    """An existing Ray cluster."""
+    cpus: int | None = None
+    """CPUs of a Ray of our own; all of the machine when None."""
+    wait: float = 600
+    """Seconds to wait for an autoscaler to make room."""
+    rerun: Sequence[str] = ()
+    """Labels whose records are made again."""
+    redo: Mapping[str, float] = field(default_factory=dict)
+    """Records that do not count, as `ended` by fingerprint; each is replaced once its node has run again."""
+    night: str | None = None
+    """The date of a nightly run, which gets an MLflow parent of its own."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run did."""
+
+    published: Published
+    manifest: Manifest
+    records: Mapping[str, Record]
+    """Whole records of the sweep's nodes, by fingerprint."""
+    ran: int
+    """Nodes that were run to the end now."""
+    cached: int
+    """Rows whose record was there before."""
+    failures: Mapping[str, Failure]
+    """Why nodes have no record, by fingerprint."""
+    tracking: str
+    """Where MLflow has the runs."""
+
+    @property
+    def incomplete(self) -> int:
+        """Rows of the leaderboard without a result."""
+        return sum(1 for key in self.manifest.rows() if key not in self.records)
+
+
+def run(job: Job, console: Console, options: Options) -> Result:
+    """Run what is missing and publish the leaderboard.
+
+    Raises:
+        BadInput: the output, the data, the cluster or a label to rerun is not as asked.
+        Interrupted: a signal came; what is finished is in the store.
+    """
+    job.store.probe()
+    _forget(job, options)
+    scan = _scan(job, options)
+    _report_scan(job, scan, console)
+    missing = job.missing(scan)
+    known = Manifest.read(job.store)
+    manifest = describe(job, options.command, known.machine if known else None)
+    # Written before the work, so that `status` and `logs` can follow it.
+    if manifest != known:
+        manifest.write(job.store)
+    session = Session(job.store, Sheet(job.name, manifest.sweep.config, options.night))
+    try:
+        if missing or _untimed(job, manifest, scan):
+            check_data(job)
+            manifest, scan = _work(job, missing, manifest, session, console, options)
+        records = list(scan.records.values())
+        pairs = [(method.label, task.name) for method in job.methods for task in job.tasks]
+        published = publish(job.store, manifest, records, links=session.links(pairs))
+        failures = job.store.failures(job.plan.nodes.keys() - scan.records.keys())
+        warning = session.finish(records, list(failures.values()), published.board, published.folder)
+    except Interrupted:
+        session.interrupt()
+        raise
+    if warning:
+        console.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
+    return Result(
+        published=published,
+        manifest=manifest,
+        records=scan.records,
+        ran=sum(1 for key in missing if key in scan.records),
+        cached=sum(1 for key in manifest.rows() if key in scan.records and key not in missing),
+        failures=failures,
+        tracking=session.place.shown,
+    )
+
+
+def _work(
+    job: Job,
+    missing: Mapping[str, Node],
+    manifest: Manifest,
+    session: Session,
+    console: Console,
+    options: Options,
+) -> tuple[Manifest, Scan]:
+    """Run the missing nodes on Ray, then time the models while nothing else runs."""
+    from benchmark import cluster
+
+    with interruptible(), cluster.connected(options.address, offline=job.offline, cpus=options.cpus):
+        session.start()
+        _run_nodes(job, missing, console, options, session)
+        scan = _scan(job, options)
+        if job.sweep.latency:
+            device = job.plan.context.training.device
+            threads = max(1, int(job.sweep.resources.cpu))
+            with console.status("measuring latency, nothing else running"):
+                timed = cluster.measure_latency(
+                    _untimed(job, manifest, scan), job.sweep.latency, device, threads
+                )
+            if timed:
+                latency.save(job.store, timed, job.sweep.latency, timed[0].machine)
+                manifest = manifest.model_copy(update={"machine": timed[0].machine})
+                manifest.write(job.store)
+    return manifest, scan
+
+
+def run_apart(job: Job, console: Console, options: Options) -> Scan:
+    """Run what is missing of a job and publish nothing: neither manifest nor leaderboard nor MLflow."""
+    from benchmark import cluster
+
+    scan = _scan(job, options)
+    missing = job.missing(scan)
+    if not missing:
+        return scan
+    with interruptible(), cluster.connected(options.address, offline=job.offline, cpus=options.cpus):
+        _run_nodes(job, missing, console, options, None)
+    return _scan(job, options)
+
+
+def _run_nodes(
+    job: Job, missing: Mapping[str, Node], console: Console, options: Options, session: Session | None
+) -> None:
+    """Run nodes on the connected cluster once it has room for them."""
+    from benchmark import cluster, tuning
+
+    slots = cluster.wait_for(job.distinct_resources, options.wait, console.print)
+    if cluster.is_several():
+        cluster.check_store(job.store)
+    if not missing:
+        return
+    queue = Queue(missing)
+    cached = len(job.plan.rows) - sum(1 for key in missing if key in job.plan.rows)
+    with Progress(console, queue, cached, slots) as progress:
+        watcher = _Both(progress, session) if session else progress
+        tuning.run(queue, job.assignment, store=job.store, slots=slots, watcher=watcher)
+
+
+def _scan(job: Job, options: Options) -> Scan:
+    """Find the job's records, without those that are to be made again and have not been yet."""
+    scan = job.scan()
+    for key, ended in options.redo.items():
+        if key in scan.records and scan.records[key].ended == ended:
+            del scan.records[key]
+    return scan
+
+
+class _Both:
+    """Tells the progress line and MLflow's mirror what happens."""
+
+    def __init__(self, progress: Progress, session: Session) -> None:
+        self.watchers = (progress, session)
+
+    def started(self, node: Node) -> None:
+        for watcher in self.watchers:
+            watcher.started(node)
+
+    def ended(self, node: Node, outcome: Outcome) -> None:
+        for watcher in self.watchers:
+            watcher.ended(node, outcome)
+
+    def lost(self, node: Node) -> None:
+        for watcher in self.watchers:
+            watcher.lost(node)
+
+    def metrics(self, messages: list[Message]) -> None:
+        for watcher in self.watchers:
+            watcher.metrics(messages)
+
+    def tick(self) -> None:
+        for watcher in self.watchers:
+            watcher.tick()
+
+
+def _untimed(job: Job, manifest: Manifest, scan: Scan) -> dict[str, dict]:
+    """Architectures without a latency on this sweep's machine, by signature."""
+    if job.sweep.latency is None:
+        return {}
+    trials = [record for key, record in scan.records.items() if key in job.plan.rows]
+    timed: dict[str, Latency] = {}
+    if manifest.machine:
+        timed = latency.load(job.store, trials, job.sweep.latency, manifest.machine)
+    models = [record.model for record in latency.first_seeds(trials).values() if record.model]
+    return {model.signature: model.architecture for model in models if model.signature not in timed}
+
+
+def check_data(job: Job) -> None:
+    """Prepare every task once on the driver: what is wrong with the data shows before any worker starts.
+
+    The tokens it leaves in the cache are the ones the workers of this machine need.
+
+    Raises:
+        BadInput: a task is missing or not as declared, too small to be split, or too long for the model.
+    """
+    from tasks.prepare import prepare
+
+    for task in job.tasks:
+        prepare(
+            task,
+            job.data,
+            job.model.path,
+            revision=job.model.revision,
+            max_length=job.sweep.train.max_length,
+            limit=job.sweep.limit,
+            selection=job.sweep.selection,
+            seeds=Seeds.derive(job.sweep.seeds[0]),
+            cache=cache_folder(),
+            offline=job.offline,
+        )
+
+
+def _forget(job: Job, options: Options) -> None:
+    labels = {method.label for method in job.methods}
+    for label in options.rerun:
+        if label not in labels:
+            raise BadInput(f"--rerun {label}: no such label in this sweep; {did_you_mean(label, labels)}")
+    for key, node in job.plan.nodes.items():
+        if node.label in options.rerun:
+            job.store.drop(key)
+
+
+def _report_scan(job: Job, scan: Scan, console: Console) -> None:
+    for key, reason in scan.damaged.items():
+        console.print(f"[yellow]damaged record of {job.plan.nodes[key].name}: {reason}; it is made again[/]")
+    older = sum(
+        1
+        for key, record in scan.records.items()
+        if record.digest != digest(type(job.plan.nodes[key].work).__module__)
+    )
+    if older:
+        console.print(
+            f"[dim]{older} of {len(scan.records)} records come from other versions of the code or libraries; "
+            "--rerun LABEL makes them again[/]"
+        )

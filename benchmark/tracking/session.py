@@ -1,0 +1,89 @@
+"""One run of a sweep as MLflow sees it: a mirror while it works, nothing at all when everything is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.assignment import Outcome
+from benchmark.plan import Node
+from benchmark.store import Store
+from benchmark.tracking import state
+from benchmark.tracking.mirror import Mirror
+from benchmark.tracking.place import place
+from benchmark.tracking.sheet import Sheet
+from reports.record import Failure, Record
+
+if TYPE_CHECKING:
+    from benchmark.actor import Message
+    from reports.board import Leaderboard, Links
+
+
+class Session:
+    """Passes what happens on to the mirror; a `tuning.Watcher`."""
+
+    def __init__(self, store: Store, sheet: Sheet) -> None:
+        self.place = place(store.url)
+        self.sheet = sheet
+        self.store = store
+        self.mirror: Mirror | None = None
+
+    def start(self) -> None:
+        """Begin to mirror; call it when the driver's heavy imports are done."""
+        self.mirror = Mirror(self.place, self.sheet, self.store)
+        self.mirror.start()
+
+    def started(self, node: Node) -> None:
+        """A node was handed out."""
+        if self.mirror:
+            params = node.work.model_dump(mode="json")
+            self.mirror.started(node.fingerprint, node.label, node.task, node.seed, params)
+
+    def ended(self, node: Node, outcome: Outcome) -> None:
+        """A node is done or has failed."""
+        if self.mirror is None:
+            return
+        if outcome.status == "done":
+            self.mirror.finished(self.store.parse(node.fingerprint))
+        elif failure := self.store.failure(node.fingerprint, outcome.attempt):
+            self.mirror.failed(failure)
+
+    def lost(self, node: Node) -> None:
+        """A node's worker died and the node is handed out again; its run goes on."""
+
+    def metrics(self, messages: list[Message]) -> None:
+        """Live metrics came in."""
+        if self.mirror:
+            for fingerprint, step, metrics, at in messages:
+                self.mirror.metrics(fingerprint, step, metrics, at)
+
+    def tick(self) -> None:
+        """Nothing to do: the mirror has a thread of its own."""
+
+    def links(self, pairs: Iterable[tuple[str, str]]) -> Links:
+        """Addresses of the summary runs of (label, task), where a server holds them."""
+        if self.mirror:
+            return self.mirror.links(pairs)
+        return state.links(self.store, self.place, self.sheet)
+
+    def finish(
+        self, records: Sequence[Record], failures: Sequence[Failure], board: Leaderboard, folder: Path
+    ) -> str:
+        """Make MLflow show everything; return a warning for the user, empty if it does.
+
+        When nothing ran and MLflow was last seen to hold all of it, MLflow is not even imported.
+        """
+        if self.mirror is None:
+            if state.in_sync(self.store, self.place, self.sheet, [*records, *failures], board):
+                return ""
+            self.start()
+        assert self.mirror is not None
+        self.mirror.replay(records, failures)
+        self.mirror.published(board, folder)
+        return self.mirror.close().warning
+
+    def interrupt(self) -> None:
+        """Write what is waiting, briefly, and mark the sweep as stopped."""
+        if self.mirror:
+            self.mirror.close(timeout=10, interrupted=True)

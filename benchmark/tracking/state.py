@@ -1,0 +1,89 @@
+"""What the store remembers of the mirror: a finished sweep knows that it is shown without asking MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from benchmark.store import Store
+from benchmark.tracking.content import stamp
+from benchmark.tracking.place import Place, address
+from benchmark.tracking.sheet import Sheet
+from reports.record import Failure, Record
+
+if TYPE_CHECKING:
+    from benchmark.tracking.runs import Runs
+    from reports.board import Leaderboard, Links
+
+FILE = "mirror.json"
+
+
+def board_stamp(board: Leaderboard) -> str:
+    """What tells leaderboards apart."""
+    return hashlib.sha256(board.model_dump_json().encode()).hexdigest()
+
+
+def remember(store: Store, place: Place, sheet: Sheet, runs: Runs) -> None:
+    """Write down which runs are whole."""
+    content = {
+        "where": _where(place, sheet),
+        "experiment": runs.client.experiment,
+        "parent": runs.parent,
+        "board": runs.board,
+        "trials": {key: stamps for key, stamps in runs.whole.items() if stamps},
+        "summaries": [[*pair, run] for pair, run in runs.summaries.items()],
+    }
+    store.write_json(FILE, content)
+
+
+def in_sync(
+    store: Store,
+    place: Place,
+    sheet: Sheet,
+    outcomes: Iterable[Record | Failure],
+    board: Leaderboard | None = None,
+) -> bool:
+    """Whether MLflow was last seen to hold all these outcomes and this leaderboard."""
+    known = _recall(store, place, sheet)
+    if known is None or (place.file and not place.file.exists()):
+        return False
+    if board is not None and known["board"] != board_stamp(board):
+        return False
+    trials = known["trials"]
+    return all(stamp(outcome) in trials.get(outcome.fingerprint, ()) for outcome in outcomes)
+
+
+def links(store: Store, place: Place, sheet: Sheet) -> Links:
+    """Addresses of the summary runs by (label, task); empty unless a server holds them."""
+    known = _recall(store, place, sheet) if place.served else None
+    if known is None:
+        return {}
+    return {(label, task): place.address(known["experiment"], run) for label, task, run in known["summaries"]}
+
+
+def trial_links(store: Store, place: Place, sheet: Sheet) -> dict[str, str]:
+    """Addresses of the trials' runs by fingerprint; empty unless a server holds them."""
+    known = _recall(store, place, sheet) if place.served else None
+    if known is None:
+        return {}
+    latest = {key: list(stamps.values())[-1] for key, stamps in known["trials"].items()}
+    return {key: place.address(known["experiment"], run) for key, run in latest.items()}
+
+
+def table_address(store: Store, place: Place, sheet: Sheet, base: str) -> str:
+    """Address of the sweep's table of runs in MLflow's pages at `base`, as far as the store knows it."""
+    known = _recall(store, place, sheet)
+    return address(base, known["experiment"]) if known else base
+
+
+def _recall(store: Store, place: Place, sheet: Sheet) -> dict[str, Any] | None:
+    content = store.read_json(FILE)
+    return content if content and content.get("where") == _where(place, sheet) else None
+
+
+def _where(place: Place, sheet: Sheet) -> str:
+    """A digest, because the URI may hold a password."""
+    where = [place.uri, sheet.experiment, sheet.sweep, sheet.night]
+    return hashlib.sha256(json.dumps(where).encode()).hexdigest()

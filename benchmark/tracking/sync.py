@@ -1,0 +1,72 @@
+"""Replay of a sweep into MLflow, after an outage or into another server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.store import Store
+from benchmark.tracking import state
+from benchmark.tracking.client import one_line
+from benchmark.tracking.place import Place
+from benchmark.tracking.runs import Runs
+from benchmark.tracking.sheet import Sheet
+from reports.record import Failure, Record
+
+if TYPE_CHECKING:
+    from reports.board import Leaderboard
+
+
+class Unreachable(ConnectionError):
+    """MLflow does not answer or refuses."""
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What a replay did to the trials' runs."""
+
+    made: int
+    unchanged: int
+    deleted: int
+    """Runs of attempts that the store does not count, and duplicates; MLflow's trash keeps them."""
+
+
+def sync(
+    place: Place,
+    sheet: Sheet,
+    store: Store,
+    records: Iterable[Record],
+    failures: Iterable[Failure] = (),
+    board: Leaderboard | None = None,
+    folder: Path | None = None,
+) -> Synced:
+    """Make MLflow show these outcomes; what it shows already is left alone, so a second call changes nothing.
+
+    Live curves are kept nowhere but in MLflow, so a run that must be made again has none.
+
+    Args:
+        place: where MLflow is.
+        sheet: the sweep.
+        store: holds the records' files.
+        records: those the sweep counts.
+        failures: of trials without a record; others are passed over.
+        board: the leaderboard, if there is one,
+        folder: and the folder of its files.
+
+    Raises:
+        Unreachable: MLflow does not answer or refuses; what was written until then stays.
+    """
+    try:
+        runs = Runs(place, sheet, store)
+        runs.begin()
+        runs.replay(records, failures)
+        if board is not None and folder is not None:
+            runs.published(board, folder)
+        runs.end()
+    except Exception as error:
+        raise Unreachable(f"MLflow at {place.shown}: {one_line(error)}") from error
+    state.remember(store, place, sheet, runs)
+    counts = runs.counts
+    return Synced(counts["made"], counts["unchanged"], counts["deleted"])

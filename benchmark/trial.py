@@ -1,0 +1,311 @@
+"""One node on a worker: data, prerequisites, the method, the one final scoring, measurements, the record."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import gc
+import logging
+import shutil
+import socket
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from benchmark import environment, measure
+from benchmark.assignment import Assignment, Outcome, cache_folder
+from benchmark.digest import digest
+from benchmark.store import Store
+from methods import checkpoint, registry
+from methods.fit import Diverged
+from methods.inference import predict
+from methods.method import Method, Prerequisite
+from methods.run import Report, Run
+from reports import predictions
+from reports.metrics import collapse, score
+from reports.predictions import Predictions
+from reports.record import Collapse, Failure, FailureKind, Record
+from tasks.prepare import Prepared, prepare
+from tasks.seeds import Seeds
+
+
+class PrerequisiteFailed(RuntimeError):
+    """What this node starts from is missing or unusable."""
+
+
+def execute(assignment: Assignment, report: Report = lambda step, metrics: None) -> Outcome:
+    """Carry out one node and leave a record or a failure in the store.
+
+    Never raises: whatever goes wrong is written down, so that only a dead process reaches the scheduler.
+    A node that outlives its timeout is ended together with its process; the log then holds the stack.
+    """
+    store = Store(assignment.store, cache_folder())
+    started = time.time()
+    with _log(assignment, store) as log:
+        facts = {"started": started, "deadline": started + assignment.timeout, "host": socket.gethostname()}
+        store.begin(assignment.fingerprint, assignment.attempt, facts)
+        faulthandler.dump_traceback_later(assignment.timeout, exit=True, file=log)
+        try:
+            with tempfile.TemporaryDirectory(prefix="leanboard-") as folder:
+                _Trial(assignment, store, Path(folder), report, started).carry_out()
+            return Outcome(assignment.fingerprint, assignment.attempt, "done", seconds=time.time() - started)
+        except BaseException as error:
+            traceback.print_exc()
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            return _write_failure(assignment, store, error, started, log.name)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            _free_memory()
+
+
+class _Trial:
+    """The phases of one node; each phase's wall time goes into the record."""
+
+    def __init__(
+        self, assignment: Assignment, store: Store, folder: Path, report: Report, started: float
+    ) -> None:
+        self.assignment = assignment
+        self.store = store
+        self.folder = folder
+        self.report = report
+        self.started = started
+        self.seconds: dict[str, float] = {}
+        self.work = registry.resolve(assignment.work)(**assignment.params)
+        self.device = torch.device(assignment.training.device)
+        self.model = assignment.model.on_this_machine()
+
+    def carry_out(self) -> Record:
+        torch.set_num_threads(max(1, int(self.assignment.cpu)))
+        if self.device.type == "cuda" and 0 < self.assignment.gpu < 1:
+            # Ray counts fractions of a GPU but does not enforce them.
+            torch.cuda.set_per_process_memory_fraction(self.assignment.gpu)
+        measure.reset_peak_memory()
+        with self._phase("data"):
+            prepared = self._prepare()
+        with self._phase("prerequisites"):
+            run = self._run(prepared)
+        # Whatever a method draws outside `fit` must not depend on what ran earlier in this process.
+        torch.manual_seed(run.seeds.init)
+        np.random.seed(run.seeds.init % 2**32)  # noqa: NPY002 - for methods that use the global state
+        files: dict[str, Path] = {}
+        outcome: dict[str, Any] = {}
+        if isinstance(self.work, Prerequisite):
+            (self.folder / "result").mkdir()
+            with self._phase("produce"):
+                self.work.produce(run, self.folder / "result")
+            files |= _files(self.folder, "result")
+        else:
+            assert isinstance(self.work, Method)
+            with self._phase("compress"):
+                model = self.work.compress(run)
+            with self._phase("score"):
+                outcome |= self._score(model, run, prepared)
+                files["predictions.parquet"] = self.folder / "predictions.parquet"
+            with self._phase("measure"):
+                outcome["model"] = measure.measure(model, self.folder / "measured")
+            if self.assignment.keep:
+                checkpoint.save(model, self.folder / "result" / "model")
+                files |= _files(self.folder, "result")
+        files |= _files(self.folder, "artifacts")
+        return self.store.put(self._record(run, prepared, outcome), self.assignment.attempt, files)
+
+    def _prepare(self) -> Prepared:
+        a = self.assignment
+        return prepare(
+            a.task,
+            a.data,
+            self.model.path,
+            revision=self.model.revision,
+            max_length=a.training.max_length,
+            limit=a.limit,
+            selection=a.selection,
+            seeds=Seeds.derive(a.seed),
+            cache=cache_folder(),
+            offline=a.offline,
+        )
+
+    def _run(self, prepared: Prepared) -> Run:
+        a = self.assignment
+        results: dict[str, Path] = {}
+        self.teacher: Collapse | None = None
+        for name, key in a.needs.items():
+            record = self.store.read(key)
+            if record is None:
+                raise PrerequisiteFailed(f"{name} ({key[:12]}) has no whole record; run the sweep again")
+            results[name] = self.store.fetch(record, "result")
+            self.teacher = record.choice_collapse or record.teacher_collapse or self.teacher
+        if self.teacher and self.teacher.collapsed and a.collapsed_teacher == "fail":
+            raise PrerequisiteFailed(f"the start model collapsed: {self.teacher.reason}")
+        (self.folder / "artifacts").mkdir()
+        return Run(
+            task=a.task,
+            train=prepared.train,
+            reward=prepared.reward,
+            choice=prepared.choice,
+            training=a.training,
+            seeds=Seeds.derive(a.seed),
+            device=self.device,
+            model=self.model,
+            results=results,
+            folder=self.folder / "artifacts",
+            report=self.report,
+        )
+
+    def _score(self, model: PreTrainedModel, run: Run, prepared: Prepared) -> dict[str, Any]:
+        """The final scoring, in fp32: the one place where the validation split is read."""
+        metrics, primary = self.assignment.task.metrics, self.assignment.task.primary
+        choice = predict(model, prepared.choice)
+        validation = predict(model, prepared.validation)
+        _require_finite(validation)
+        labels = prepared.validation.labels
+        table = Predictions(index=prepared.validation.rows, labels=labels, logits=validation)
+        with (self.folder / "predictions.parquet").open("wb") as file:
+            predictions.write(table, file)
+        stages = {}
+        for name, folder in run.stages.items():
+            logits = predict(checkpoint.load(folder).to(self.device), prepared.validation)
+            stages[name] = score(labels, logits, metrics)
+            shutil.rmtree(folder)  # Scored; only prerequisites keep weights.
+        return {
+            "scores": score(labels, validation, metrics),
+            "collapse": collapse(labels, validation, primary),
+            "choice": score(prepared.choice.labels, choice, metrics),
+            "choice_collapse": collapse(prepared.choice.labels, choice, primary),
+            "stages": stages,
+        }
+
+    def _record(self, run: Run, prepared: Prepared, outcome: dict[str, Any]) -> Record:
+        a = self.assignment
+        self.seconds["total"] = time.time() - self.started
+        return Record(
+            fingerprint=a.fingerprint,
+            decides=a.decides,
+            kind="prerequisite" if isinstance(self.work, Prerequisite) else "trial",
+            label=self.work.label,
+            method=self.work.name,
+            family=self.work.family,
+            params=self.work.model_dump(mode="json"),
+            task=a.task.name,
+            seed=a.seed,
+            model_id=a.model.id,
+            primary=a.task.primary,
+            teacher_collapse=self.teacher,
+            notes=run.notes,
+            cost=run.cost,
+            data=prepared.facts,
+            seconds={phase: round(value, 3) for phase, value in self.seconds.items()},
+            peak_memory_bytes=measure.peak_memory(self.device),
+            environment=self._environment(),
+            digest=digest(type(self.work).__module__),
+            started=self.started,
+            ended=time.time(),
+            **outcome,
+        )
+
+    def _environment(self) -> dict[str, Any]:
+        gpu = torch.cuda.get_device_name() if self.device.type == "cuda" else None
+        training = self.assignment.training
+        return environment.facts() | {
+            "gpu": gpu,
+            "device": training.device,
+            "precision": f"{training.device}-{training.precision}",
+            "threads": torch.get_num_threads(),
+            "attention": "eager" if self.device.type == "cpu" else "sdpa",
+        }
+
+    @contextlib.contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - begun
+
+
+def _require_finite(logits: NDArray[np.float32]) -> None:
+    if not np.isfinite(logits).all():
+        raise Diverged("the model's validation logits are not finite; lower train.learning_rate")
+
+
+def _files(folder: Path, part: str) -> dict[str, Path]:
+    return {
+        str(path.relative_to(folder)): path for path in sorted((folder / part).rglob("*")) if path.is_file()
+    }
+
+
+def failure_kind(error: BaseException) -> FailureKind:
+    """The closed set of kinds of failure an exception inside a trial can be."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return "oom"
+    # PyTorch's CPU allocator raises a plain RuntimeError.
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+        return "oom"
+    if isinstance(error, Diverged):
+        return "diverged"
+    if isinstance(error, PrerequisiteFailed):
+        return "prerequisite"
+    return "error"
+
+
+def _write_failure(
+    assignment: Assignment, store: Store, error: BaseException, started: float, log: str
+) -> Outcome:
+    kind, message = failure_kind(error), f"{type(error).__name__}: {error}"
+    failure = Failure(
+        fingerprint=assignment.fingerprint,
+        attempt=assignment.attempt,
+        label=assignment.name.rsplit(".", 2)[0],
+        task=assignment.task.name,
+        seed=assignment.seed,
+        kind=kind,
+        message=message,
+        traceback="".join(traceback.format_exception(error)),
+        log=log,
+        started=started,
+        ended=time.time(),
+    )
+    try:
+        store.fail(failure)
+    except OSError as second:  # A full disk must not hide what happened first.
+        message = f"{message} (and the failure could not be written down: {second})"
+    seconds = time.time() - started
+    return Outcome(assignment.fingerprint, assignment.attempt, "failed", kind, message, seconds)
+
+
+@contextlib.contextmanager
+def _log(assignment: Assignment, store: Store) -> Iterator[IO[str]]:
+    """Send what the trial prints and logs to a file of its own."""
+    folder = Path(store.path("logs")) if store.local else cache_folder() / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{assignment.name.replace('/', '_')}.log"
+    with path.open("a", encoding="utf-8") as file:
+        handler = logging.StreamHandler(file)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.getLogger().addHandler(handler)
+        key, host = assignment.fingerprint[:12], socket.gethostname()
+        file.write(f"== {time.strftime('%F %T')} {assignment.name} {key} on {host}\n")
+        file.flush()
+        try:
+            with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+                yield file
+        finally:
+            logging.getLogger().removeHandler(handler)
+    if not store.local:
+        store.fs.put_file(str(path), store.path("logs", path.name))
+
+
+def _free_memory() -> None:
+    """Give back the trial's memory; models hold cycles that only the collector frees."""
+    gc.collect()
+    # What is left are modules, half a million objects that every later collection would visit again.
+    gc.freeze()
+    if "torch" in sys.modules and torch.cuda.is_available():
+        torch.cuda.empty_cache()

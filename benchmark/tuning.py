@@ -1,0 +1,237 @@
+"""The plan on Ray Tune: a dependency-aware searcher hands out ready nodes, a callback sees dead workers."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import ray
+from ray import tune
+from ray.exceptions import OutOfMemoryError
+from ray.tune.search import Searcher
+
+from benchmark.actor import Mailbox, Message, TrialActor
+from benchmark.assignment import Assignment, Outcome
+from benchmark.plan import Node
+from benchmark.queue import Queue
+from benchmark.store import Store
+from reports.record import Failure, FailureKind
+
+# Tune's controller slows with every trial it keeps; larger plans are consecutive runs in one Ray session.
+TRIALS_PER_RUN = 2000
+_FETCH_SECONDS = 0.5
+
+
+class Watcher(Protocol):
+    """Who is told what happens, on the driver's main thread."""
+
+    def started(self, node: Node) -> None:
+        """A node was handed out."""
+
+    def ended(self, node: Node, outcome: Outcome) -> None:
+        """A node is done or has failed."""
+
+    def lost(self, node: Node) -> None:
+        """A node's worker died and the node is handed out again."""
+
+    def metrics(self, messages: list[Message]) -> None:
+        """Live metrics came in."""
+
+    def tick(self) -> None:
+        """Called several times a second while trials run."""
+
+
+@dataclass
+class Attempt:
+    """One handing-out of a node."""
+
+    node: Node
+    id: str
+
+
+def run(
+    queue: Queue,
+    assign: Callable[[Node, str], Assignment],
+    *,
+    store: Store,
+    slots: int,
+    watcher: Watcher,
+) -> None:
+    """Run every node of the queue; on return each is done or failed.
+
+    Args:
+        queue: the nodes.
+        assign: makes the assignment of a node for the attempt so named.
+        store: where workers leave records.
+        slots: trials that fit on the cluster at once.
+        watcher: is told what happens.
+    """
+    # With a searcher Tune keeps a single pending trial unless told otherwise, and slots stand idle.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(4, 3 * slots))
+    handler = _Handler(queue, store, watcher)
+    while not queue.finished:
+        searcher = PlanSearcher(queue, assign, handler)
+        with tempfile.TemporaryDirectory(prefix="leanboard-tune-") as folder:
+            tune.Tuner(
+                TrialActor,
+                tune_config=tune.TuneConfig(
+                    search_alg=searcher,
+                    num_samples=-1,
+                    reuse_actors=True,
+                    trial_dirname_creator=lambda trial: trial.trial_id,
+                ),
+                run_config=tune.RunConfig(
+                    name="trials",
+                    storage_path=folder,
+                    verbose=0,
+                    callbacks=[handler],
+                    failure_config=tune.FailureConfig(max_failures=0),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False, checkpoint_frequency=0),
+                ),
+            ).fit()
+
+
+class _Unsaved:
+    """Tune pickles what it is given for `Tuner.restore`; a sweep resumes from the store instead."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class PlanSearcher(_Unsaved, Searcher):
+    """Hands out nodes whose prerequisites are done; says `FINISHED` when none is left or its share is."""
+
+    def __init__(self, queue: Queue, assign: Callable[[Node, str], Assignment], handler: _Handler) -> None:
+        super().__init__()
+        self.queue = queue
+        self.assign = assign
+        self.handler = handler
+        self.handed_out = 0
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Return the settings of the next trial, None while none is ready, or FINISHED."""
+        if self.queue.finished or self.handed_out >= TRIALS_PER_RUN:
+            return Searcher.FINISHED
+        node = self.queue.take()
+        if node is None:
+            return None
+        self.handed_out += 1
+        attempt = Attempt(node, _new_id())
+        self.handler.began(attempt)
+        assignment = self.assign(node, attempt.id)
+        return {
+            "attempt": attempt.id,
+            "assignment": assignment.model_dump_json(),
+            "cpu": assignment.cpu,
+            "gpu": assignment.gpu,
+            "mailbox": self.handler.mailbox_name,
+        }
+
+    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        """Take in a result; a dead worker is the callback's matter, which sees the exception."""
+        if result and not error:
+            self.handler.ended(Outcome.from_result(result))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+
+class _Handler(_Unsaved, tune.Callback):
+    """Brings what Tune reports into the queue and tells the watcher."""
+
+    def __init__(self, queue: Queue, store: Store, watcher: Watcher) -> None:
+        self.queue = queue
+        self.store = store
+        self.watcher = watcher
+        self.mailbox_name = f"leanboard-mailbox-{uuid.uuid4().hex}"
+        self.mailbox = self._mailbox()
+        self.attempts: dict[str, Attempt] = {}
+        self._fetching: Any = None
+        self._fetched = 0.0
+
+    def began(self, attempt: Attempt) -> None:
+        self.attempts[attempt.id] = attempt
+        self.watcher.started(attempt.node)
+
+    def ended(self, outcome: Outcome) -> None:
+        node = self.queue.nodes[outcome.fingerprint]
+        if outcome.status == "done":
+            self.queue.complete(outcome.fingerprint)
+            self.watcher.ended(node, outcome)
+            return
+        stranded_by_it = self.queue.fail(outcome.fingerprint, outcome.kind)
+        self.watcher.ended(node, outcome)
+        for stranded in stranded_by_it:
+            message = f"{node.name}, which it starts from, failed: {outcome.kind}"
+            self.watcher.ended(stranded, self._failed(Attempt(stranded, _new_id()), "prerequisite", message))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker died: tell a timeout and a lack of memory from a lost node."""
+        attempt = self.attempts[trial.config["attempt"]]
+        node = attempt.node
+        error = trial.get_pickled_error()
+        started = self.store.started(node.fingerprint, attempt.id)
+        # The worker ends itself at the deadline, so one that died before it was killed by something else.
+        if started and time.time() >= started["deadline"]:
+            kind: FailureKind = "timeout"
+            message = f"ended after {started['deadline'] - started['started']:g} s (`timeout`)"
+        elif isinstance(error, OutOfMemoryError):
+            kind, message = "oom", f"Ray ended the worker for lack of memory: {error}"
+        elif self.queue.lost(node.fingerprint):
+            self.watcher.lost(node)
+            return
+        else:
+            kind, message = "node_lost", f"its worker died three times, last with: {error}"
+        self.ended(self._failed(attempt, kind, message, started))
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Fetch live metrics now and then, never waiting for them."""
+        now = time.monotonic()
+        if self._fetching is None and now - self._fetched > _FETCH_SECONDS:
+            self._fetching, self._fetched = self.mailbox.fetch.remote(), now
+        if self._fetching is not None and ray.wait([self._fetching], timeout=0)[0]:
+            try:
+                self.watcher.metrics(ray.get(self._fetching))
+            except ray.exceptions.RayActorError:
+                self.mailbox = self._mailbox()  # Curves have a gap; results are untouched.
+            self._fetching = None
+        self.watcher.tick()
+
+    def _mailbox(self) -> Any:
+        return Mailbox.options(  # type: ignore[attr-defined]
+            name=self.mailbox_name, get_if_exists=True
+        ).remote()
+
+    def _failed(
+        self, attempt: Attempt, kind: FailureKind, message: str, started: dict[str, Any] | None = None
+    ) -> Outcome:
+        """Write down a failure that no worker could write down itself."""
+        now, node = time.time(), attempt.node
+        log = self.store.path("logs", f"{node.name.replace('/', '_')}.log") if self.store.local else ""
+        self.store.fail(
+            Failure(
+                fingerprint=node.fingerprint,
+                attempt=attempt.id,
+                label=node.label,
+                task=node.task,
+                seed=node.seed,
+                kind=kind,
+                message=message,
+                log=log,
+                started=started["started"] if started else now,
+                ended=now,
+            )
+        )
+        return Outcome(node.fingerprint, attempt.id, "failed", kind, message)
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex[:12]

@@ -1,0 +1,52 @@
+"""Leanboard's public Python API.
+
+    from leanboard import Method, Sweep, load_sweep, run
+
+Names are imported when they are first used, so `import leanboard` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmark.config import Sweep as Sweep
+    from benchmark.load import load_sweep as load_sweep
+    from benchmark.load import make_sweep as make_sweep
+    from leanboard.running import run as run
+    from methods.method import Method as Method
+    from methods.method import Prerequisite as Prerequisite
+    from methods.run import Run as Run
+    from methods.settings import Training as Training
+    from reports.board import Leaderboard as Leaderboard
+    from reports.record import Record as Record
+    from tasks.errors import BadInput as BadInput
+    from tasks.task import Task as Task
+
+_HOMES = {
+    "BadInput": "tasks.errors",
+    "Leaderboard": "reports.board",
+    "Method": "methods.method",
+    "Prerequisite": "methods.method",
+    "Record": "reports.record",
+    "Run": "methods.run",
+    "Sweep": "benchmark.config",
+    "Task": "tasks.task",
+    "Training": "methods.settings",
+    "load_sweep": "benchmark.load",
+    "make_sweep": "benchmark.load",
+    "run": "leanboard.running",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'leanboard' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
