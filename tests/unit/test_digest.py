@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from benchmark import digest as module
+from benchmark.digest import LIBRARIES, digest, libraries, sources
+
+KD = "methods.distillation.kd"
+HEADS = "methods.pruning.sixteen_heads"
+ROOT = Path(module.__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def edited(monkeypatch, tmp_path):
+    """Compute digests as if some modules held one more line."""
+
+    inner = module._file.__wrapped__
+
+    def compute(*changed: str) -> dict[str, str]:
+        def file(name: str):
+            path = inner(name)
+            if path is None or name not in changed:
+                return path
+            copy = tmp_path / f"{name}.py"
+            copy.write_text(path.read_text() + "\nEDITED = True\n")
+            return copy
+
+        monkeypatch.setattr(module, "_file", file)
+        for cached in (module.digest, module._closure, module._imports, module._content):
+            cached.cache_clear()
+        return {name: digest(name) for name in (KD, HEADS)}
+
+    yield compute
+    for cached in (module.digest, module._closure, module._imports, module._content):
+        cached.cache_clear()
+
+
+def test_nothing_changed_nothing_changes(edited):
+    assert edited() == edited()
+
+
+@pytest.mark.parametrize(
+    ("changed", "affected"),
+    [
+        (KD, {KD}),
+        ("methods.distillation.losses", {KD}),
+        ("methods.distillation.student", {KD}),
+        (HEADS, {HEADS}),
+        ("methods.pruning.head_pruning", {HEADS}),
+        ("methods.pruning.importance", {HEADS}),
+        ("methods.sharing.shared_layers", set()),
+        ("methods.baselines.finetune_more", set()),
+        ("methods.fit", {KD, HEADS}),
+        ("methods.run", {KD, HEADS}),
+        ("methods.checkpoint", {KD, HEADS}),
+        ("tasks.prepare", {KD, HEADS}),
+        ("tasks.batches", {KD, HEADS}),
+        ("reports.metrics", {KD, HEADS}),
+        ("benchmark.trial", {KD, HEADS}),
+        ("benchmark.cli.tables", set()),
+        ("benchmark.sweep", set()),
+        ("benchmark.progress", set()),
+        ("reports.leaderboard", set()),
+    ],
+)
+def test_a_changed_file_changes_the_digests_of_what_uses_it(edited, changed, affected):
+    assert module._file(changed) is not None
+    before, after = edited(), edited(changed)
+    assert {name for name in before if before[name] != after[name]} == affected
+
+
+def test_the_versions_of_libraries_are_part_of_it(edited, monkeypatch):
+    before = edited()
+    monkeypatch.setattr(module, "version", lambda name: "0.0.1" if name == "torch" else version(name))
+    after = edited()
+    assert before[KD] != after[KD]
+    assert before[HEADS] != after[HEADS]
+
+
+def test_an_absent_library_is_said_to_be_absent(monkeypatch):
+    def absent(name):
+        raise module.PackageNotFoundError(name)
+
+    monkeypatch.setattr(module, "version", absent)
+    assert set(libraries().values()) == {"absent"}
+    assert tuple(libraries()) == LIBRARIES
+
+
+def test_a_plug_in_has_a_digest_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "some_plug_in.py").write_text("from methods.method import Method\nrate = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for cached in (module.digest, module._closure, module._imports, module._content, module._file):
+        cached.cache_clear()
+    before = digest("some_plug_in")
+    (tmp_path / "some_plug_in.py").write_text("from methods.method import Method\nrate = 2\n")
+    for cached in (module.digest, module._closure, module._imports, module._content, module._file):
+        cached.cache_clear()
+    assert digest("some_plug_in") != before
+
+
+def test_templates_are_part_of_a_package(tmp_path, monkeypatch):
+    for name in ("a.py", "templates/page.html"):
+        file = tmp_path / "reports" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("x")
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "benchmark" / "digest.py"))
+    before = sources("reports")
+    (tmp_path / "reports" / "__pycache__").mkdir()
+    (tmp_path / "reports" / "__pycache__" / "a.pyc").write_text("x")
+    assert sources("reports") == before
+    (tmp_path / "reports" / "templates" / "page.html").write_text("y")
+    assert sources("reports") != before
+
+
+def test_it_imports_no_library_it_names():
+    code = (
+        "import sys; from benchmark.digest import digest, libraries; libraries(); "
+        f"digest({KD!r}); print([m for m in ('torch', 'transformers', 'datasets', 'ray') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+from small_plans import METHODS, graph, plan
+
+from benchmark.fingerprint import fingerprint
+from benchmark.plan import longest_first
+from methods.baselines.finetune import Finetune
+from methods.baselines.finetune_more import FinetuneMore
+from methods.distillation.kd import KnowledgeDistillation
+from methods.pruning.sixteen_heads import SixteenHeads
+from tasks.glue import RTE
+
+
+def names(nodes) -> set[str]:
+    return {node.name for node in nodes.values()}
+
+
+def one_task(*methods, seeds=(1,)):
+    return plan(methods, [RTE], seeds)
+
+
+def done(built, *labels, bare=()) -> dict[str, bool]:
+    """The nodes of these labels are in the store; those in `bare` without weights."""
+    found = {key: True for key, node in built.nodes.items() if node.label in labels}
+    return found | {key: False for key, node in built.nodes.items() if node.label in bare}
+
+
+def test_every_method_on_every_task_with_every_seed_is_a_row_once():
+    built = plan()
+    assert sorted(node.name for node in built.trials()) == sorted(
+        f"{method.label}.{task}.{seed}" for method in METHODS for task in ("rte", "sst2") for seed in (1, 2)
+    )
+
+
+def test_prerequisites_are_shared_and_are_no_rows():
+    built = plan((*METHODS, KnowledgeDistillation(layers=2), FinetuneMore()))
+    outputs = [node for node in built.nodes.values() if node.label == "teacher-outputs"]
+    starts = [node for node in built.nodes.values() if node.label == "finetune"]
+    assert len(outputs) == len(starts) == 4
+    assert not {node.fingerprint for node in outputs} & built.rows
+    assert len(built.nodes) == 5 * 4 + 4
+
+
+def test_a_need_is_of_the_same_task_and_seed_and_stands_before():
+    built = plan()
+    order = list(built.nodes)
+    for key, node in built.nodes.items():
+        for name, need in node.needs:
+            other = built.nodes[need]
+            assert (other.work.name, other.task, other.seed) == (name, node.task, node.seed)
+            assert order.index(need) < order.index(key)
+
+
+def test_only_what_others_start_from_is_kept():
+    built = plan()
+    assert {built.nodes[key].label for key in built.kept} == {"finetune", "teacher-outputs"}
+    assert one_task(Finetune()).kept == set()
+    assert {node.label for node in one_task(KnowledgeDistillation(alpha=0)).nodes.values()} == {"kd:alpha=0.0"}
+
+
+def test_others_start_from_the_standard_whatever_grid_it_runs_in():
+    built = one_task(Finetune(learning_rate=1e-5), SixteenHeads())
+    assert names(built.nodes) == {"finetune:learning_rate=1e-05.rte.1", "finetune.rte.1", "sixteen-heads.rte.1"}
+    assert {node.label for node in built.trials()} == {"finetune:learning_rate=1e-05", "sixteen-heads"}
+    assert {built.nodes[key].label for key in built.kept} == {"finetune"}
+
+
+def test_nothing_done_everything_is_missing():
+    built = plan()
+    assert built.missing({}) == built.nodes
+
+
+def test_everything_done_nothing_is_missing():
+    built = plan()
+    assert built.missing(dict.fromkeys(built.nodes, True)) == {}
+
+
+def test_done_rows_do_not_ask_for_absent_prerequisites():
+    built = one_task(*METHODS)
+    assert built.missing(done(built, bare=("finetune", "sixteen-heads:heads=0.5", "kd:layers=3"))) == {}
+
+
+def test_a_missing_row_asks_for_what_it_lacks_and_no_more():
+    built = one_task(*METHODS)
+    assert names(built.missing(done(built, "finetune", "sixteen-heads:heads=0.5"))) == {
+        "kd:layers=3.rte.1",
+        "teacher-outputs.rte.1",
+    }
+    assert names(built.missing(done(built, "finetune", "teacher-outputs", bare=("sixteen-heads:heads=0.5",)))) == {
+        "kd:layers=3.rte.1"
+    }
+
+
+def test_outputs_that_are_there_need_no_teacher():
+    built = one_task(Finetune(), KnowledgeDistillation())
+    assert names(built.missing(done(built, "teacher-outputs", bare=("finetune",)))) == {"kd.rte.1"}
+
+
+def test_a_start_model_without_weights_is_made_again_only_for_who_needs_it():
+    built = one_task(Finetune(), SixteenHeads())
+    assert names(built.missing(done(built, bare=("finetune",)))) == {"finetune.rte.1", "sixteen-heads.rte.1"}
+    assert names(built.missing(done(built, bare=("finetune", "sixteen-heads")))) == set()
+
+
+def test_missing_keeps_the_order_of_the_plan():
+    built = plan()
+    found = list(built.missing({key: True for key in list(built.nodes)[::3]}))
+    assert found == [key for key in built.nodes if key in set(found)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_is_there_the_missing_can_be_run(seed):
+    """Every need of a missing node is missing too or is there with a result; no row is left out."""
+    rng = random.Random(seed)
+    built = plan((*METHODS, FinetuneMore(), KnowledgeDistillation(init="finetuned")))
+    there = {key: rng.random() < 0.7 for key in built.nodes if rng.random() < 0.6}
+    missing = built.missing(there)
+    for node in missing.values():
+        assert all(need in missing or there.get(need) for _, need in node.needs)
+    assert built.rows - there.keys() <= missing.keys()
+    # What is there with a result is never repeated.
+    assert not [key for key in missing if there.get(key)]
+
+
+def test_the_longest_chain_goes_first():
+    nodes = graph({0: [], 1: [], 2: [1], 3: [2], 4: [0]}, hours={0: 2.0, 4: 0.5, 3: 3.0})
+    assert longest_first(nodes) == {"0": 2.5, "1": 5.0, "2": 4.0, "3": 3.0, "4": 0.5}
+
+
+def test_a_chain_counts_only_what_must_run():
+    nodes = graph({0: [], 1: [0], 2: [1]})
+    del nodes["0"]
+    assert longest_first(nodes) == {"1": 2.0, "2": 1.0}
+
+
+def test_the_redraw_of_collapsed_start_models_can_be_planned():
+    built = plan((Finetune(), SixteenHeads()), redraws=3)
+    assert {node.work.name for node in built.nodes.values()} == {"finetune", "sixteen-heads"}
+
+
+def test_planning_ten_thousand_trials_takes_little_more_than_their_fingerprints():
+    methods = (Finetune(), *(SixteenHeads(heads=share / 100) for share in range(1, 10)))
+    begun = time.perf_counter()
+    built = plan(methods, seeds=range(500))
+    longest_first(built.missing({}))
+    planning = time.perf_counter() - begun
+    assert len(built.rows) == 10_000
+    begun = time.perf_counter()
+    assert [fingerprint(built.decides(node)) for node in built.nodes.values()] == list(built.nodes)
+    # Measured 2; looking up a method for every node made it 150.
+    assert planning < 15 * (time.perf_counter() - begun)

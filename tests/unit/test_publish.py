@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import io
+import json
+import uuid
+
+import numpy as np
+import pytest
+from small_plans import leave
+
+from benchmark import latency
+from benchmark.job import resolve
+from benchmark.load import make_sweep
+from benchmark.manifest import describe
+from benchmark.publish import publish
+from benchmark.store import Store
+from reports import predictions
+from reports.metrics import collapse, score
+from reports.predictions import Predictions
+from reports.record import Failure, Latency, Model, Parameters, Record
+
+SWEEP = {
+    "name": "first",
+    "model": "minilm",
+    "data": "bundled",
+    "tasks": ["rte"],
+    "methods": ["finetune", {"kd": {"layers": 3}}],
+    "seeds": 3,
+    "latency": {"batch_sizes": [1], "length": 8, "repeats": 3},
+}
+
+
+class Output:
+    """An output folder with the records of a finished sweep."""
+
+    def __init__(self, root: str, folder) -> None:
+        self.job = resolve(make_sweep(SWEEP), output=root)
+        self.store = Store(root, folder / "cache")
+        self.folder = folder
+        self.manifest = describe(self.job, "leanboard run first.yaml", "here")
+        for node in self.job.plan.trials():
+            self.leave(node.fingerprint)
+
+    def leave(self, key: str, **changes) -> Record:
+        node = self.job.plan.nodes[key]
+        rng = np.random.default_rng([len(node.label), node.seed])
+        labels = np.arange(200) % 2
+        logits = (np.eye(2)[labels] + rng.normal(0, 0.8, (200, 2))).astype(np.float32)
+        file = self.folder / f"{key}.parquet"
+        predictions.write(Predictions(np.arange(200), labels, logits), file)
+        facts = {
+            "fingerprint": key,
+            "decides": self.job.plan.decides(node),
+            "kind": "trial",
+            "label": node.label,
+            "method": node.work.name,
+            "family": node.work.family,
+            "params": {},
+            "task": node.task,
+            "seed": node.seed,
+            "model_id": "minilm",
+            "primary": "accuracy",
+            "scores": score(labels, logits, ["accuracy"]),
+            "collapse": collapse(labels, logits, "accuracy"),
+            "model": Model(
+                parameters=Parameters(total=10, encoder=5, embeddings=5),
+                flops=1.0,
+                checkpoint_bytes=40,
+                architecture={},
+                signature=node.label,
+            ),
+            "seconds": {"total": 1.0},
+            "started": 1.0,
+            "ended": 2.0,
+        }
+        made = Record.model_validate(facts | changes)
+        return leave(self.store, made, self.folder, **{"predictions.parquet": file.read_bytes()})
+
+    def publish(self, **options):
+        records = self.store.scan(self.job.plan.nodes).records.values()
+        return publish(self.store, self.manifest, records, **options)
+
+    def files(self) -> dict[str, bytes]:
+        base = self.store.path("leaderboard")
+        return {path: self.store.fs.cat_file(path) for path in self.store.fs.find(base)}
+
+
+@pytest.fixture(params=["folder", "memory"])
+def output(request, tmp_path, monkeypatch) -> Output:
+    monkeypatch.setenv("LEANBOARD_CACHE", str(tmp_path / "cache"))
+    root = str(tmp_path / "out") if request.param == "folder" else f"memory://{uuid.uuid4().hex}"
+    return Output(root, tmp_path)
+
+
+@pytest.fixture
+def local(tmp_path) -> Output:
+    return Output(str(tmp_path / "out"), tmp_path)
+
+
+def test_the_first_time_every_file_is_written(output):
+    published = output.publish()
+    assert published.fresh
+    names = {path.rsplit("/", 1)[1] for path in output.files()}
+    assert names >= {"leaderboard.html", "leaderboard.md", "leaderboard.csv", "leaderboard.json"}
+    assert (published.folder / "leaderboard.html").is_file()
+    assert published.board.complete
+    assert {row.label for row in published.board.rows} == {"finetune", "kd:layers=3"}
+    content = json.load(io.BytesIO(output.store.fs.cat_file(output.store.path("leaderboard/leaderboard.json"))))
+    assert len(content["rows"]) == 2
+    assert [len(row["scores"]) for row in content["rows"]] == [3, 3]
+
+
+def test_nothing_changed_nothing_is_written(output, monkeypatch):
+    first = output.publish()
+    before = output.files()
+
+    def refuse(*args):
+        raise AssertionError("written though nothing had changed")
+
+    monkeypatch.setattr(Store, "write_bytes", refuse)
+    second = output.publish()
+    assert not second.fresh
+    assert second.board == first.board
+    assert output.files() == before
+
+
+def test_building_twice_gives_the_same_bytes(local):
+    local.publish()
+    before = local.files()
+    assert local.publish(force=True).fresh
+    assert local.files() == before
+
+
+def row_keys(output: Output) -> list[str]:
+    return sorted(output.job.plan.rows)
+
+
+def fail(output: Output, attempt: str = "f") -> None:
+    key = row_keys(output)[0]
+    node = output.job.plan.nodes[key]
+    output.store.drop(key)
+    output.store.fail(
+        Failure(
+            fingerprint=key,
+            attempt=attempt,
+            label=node.label,
+            task=node.task,
+            seed=node.seed,
+            kind="timeout",
+            message="ended after 5 s",
+            started=1.0,
+            ended=3.0,
+        )
+    )
+
+
+def time_it(output: Output) -> None:
+    batch = {"median_ms": 1.0, "q1_ms": 0.9, "q3_ms": 1.1, "repeats": 3}
+    found = Latency(signature="finetune", machine="here", precision="fp32", length=8, batches={"1": batch})
+    latency.save(output.store, [found], output.job.sweep.latency, "here")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda output: output.store.drop(row_keys(output)[0]), id="a record gone"),
+        pytest.param(fail, id="a failure"),
+        pytest.param(lambda output: output.leave(row_keys(output)[0], ended=9.0), id="a record made again"),
+        pytest.param(time_it, id="a latency"),
+        pytest.param(
+            lambda output: output.store.fs.rm_file(output.store.path("leaderboard/leaderboard.html")),
+            id="the page gone",
+        ),
+        pytest.param(
+            lambda output: setattr(
+                output, "manifest", output.manifest.model_copy(update={"notes": ("another note",)})
+            ),
+            id="another manifest",
+        ),
+    ],
+)
+def test_whatever_the_page_shows_has_changed_it_is_built_again(local, change):
+    local.publish()
+    change(local)
+    assert local.publish().fresh
+    assert not local.publish().fresh
+
+
+def test_links_are_part_of_the_page(local):
+    local.publish()
+    links = {("finetune", "rte"): "http://server/#/experiments/1/runs/2"}
+    assert local.publish(links=links).fresh
+    assert not local.publish(links=links).fresh
+    assert b"http://server/#/experiments/1/runs/2" in local.files()[local.store.path("leaderboard/leaderboard.html")]
+
+
+def test_new_code_of_the_reports_builds_the_page_again(local, monkeypatch):
+    local.publish()
+    monkeypatch.setattr("benchmark.digest.sources", lambda package: "another")
+    assert local.publish().fresh
+
+
+def test_a_failed_trial_makes_the_board_incomplete(local):
+    fail(local)
+    board = local.publish().board
+    assert not board.complete
+    page = local.files()[local.store.path("leaderboard/leaderboard.html")].decode()
+    assert "timeout" in page
+
+
+def test_records_of_other_sweeps_in_the_folder_stay_out(local):
+    other = resolve(make_sweep({**SWEEP, "limit": 64}), output=local.store.url)
+    key = next(iter(other.plan.rows))
+    local.job.plan.nodes[key] = other.plan.nodes[key]
+    made = local.leave(key, decides=other.plan.decides(other.plan.nodes[key]))
+    assert made.fingerprint in local.store.scan().records
+    assert [len(row.scores) for row in local.publish().board.rows] == [3, 3]

@@ -1,0 +1,121 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from head_pruning_runs import head_pruning_run
+from tiny_encoders import HEADS, KINDS, LAYERS
+
+from methods import encoders
+from methods.pruning.gates import head_gates
+from methods.pruning.importance import head_importance
+from methods.pruning.random_heads import RandomHeads
+from methods.pruning.sixteen_heads import SixteenHeads
+from tasks.batches import in_order
+from tasks.errors import BadInput
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_removes_the_heads_of_least_normalised_importance(kind, tmp_path):
+    run = head_pruning_run(tmp_path, kind)
+    model = SixteenHeads(heads=0.5).compress(run)
+    scores = head_importance(run.start(), in_order(run.train, 24)).scores
+    normalised = scores / np.linalg.norm(scores, axis=1, keepdims=True)
+    least = {divmod(cell, HEADS) for cell in np.argsort(normalised.ravel())[:6]}
+    gone = {(layer, head) for layer, heads in enumerate(run.notes["removed_heads"]) for head in heads}
+    assert gone == {(int(layer), int(head)) for layer, head in least}
+    assert run.notes["kept_heads"] == encoders.kept_heads(model)
+    np.testing.assert_allclose(run.notes["importance"], normalised, rtol=1e-3)
+    json.dumps(run.notes)
+
+
+def test_without_normalisation_raw_scores_decide(tmp_path):
+    run = head_pruning_run(tmp_path)
+    SixteenHeads(heads=0.5, normalise=False).compress(run)
+    scores = head_importance(run.start(), in_order(run.train, 24)).scores
+    np.testing.assert_allclose(run.notes["importance"], scores, rtol=1e-3)
+    removed = run.notes["removed_heads"]
+    threshold = np.sort(scores.ravel())[5]
+    assert removed == [np.flatnonzero(row <= threshold).tolist() for row in scores]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_result_is_the_start_model_with_those_heads_masked(kind, tmp_path):
+    run = head_pruning_run(tmp_path, kind)
+    model = SixteenHeads(heads=0.6).compress(run)
+    gates = torch.ones(LAYERS, HEADS)
+    for layer, heads in enumerate(run.notes["removed_heads"]):
+        gates[layer, heads] = 0
+    (batch,) = in_order(run.train, 24)
+    start = run.start()
+    with head_gates(start, gates), torch.no_grad():
+        masked = start(**batch.inputs).logits
+        assert (masked - model(**batch.inputs).logits).abs().max() <= 1e-5
+
+
+def test_cost_without_recovery_is_that_of_importance(tmp_path):
+    run = head_pruning_run(tmp_path)
+    SixteenHeads().compress(run)
+    assert (run.cost.steps, run.cost.examples, run.cost.tokens) == (0, 24, run.train.lengths.sum())
+    assert run.cost.flops > 0
+
+
+@pytest.mark.parametrize("method", [SixteenHeads, RandomHeads])
+@pytest.mark.parametrize("kind", KINDS)
+def test_recovery_trains_the_pruned_model_and_brings_no_head_back(kind, method, tmp_path):
+    plain, recovered = head_pruning_run(tmp_path, kind), head_pruning_run(tmp_path, kind)
+    pruned = method(heads=0.6).compress(plain)
+    trained = method(heads=0.6, epochs=2).compress(recovered)
+    assert recovered.cost.steps == 6
+    assert recovered.cost.examples - plain.cost.examples == 48
+    assert encoders.kept_heads(pruned) == encoders.kept_heads(trained)
+    before, after = pruned.state_dict(), trained.state_dict()
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    # The key bias cancels in the softmax; Adam may still move it. Everything else has to learn.
+    assert {name for name in before if "key.bias" not in name and "k_lin.bias" not in name} <= {
+        *changed,
+        *(name for name in before if "position_embeddings" in name),
+    }
+
+
+def test_a_sample_is_drawn_by_seed_and_no_larger_than_asked(tmp_path):
+    def importance(examples, seed):
+        run = head_pruning_run(tmp_path, seed=seed)
+        SixteenHeads(examples=examples).compress(run)
+        return run.cost.examples, run.notes["importance"]
+
+    assert importance(10, 1)[0] == 10
+    assert importance(10, 1) == importance(10, 1)
+    assert importance(10, 1) != importance(10, 2)
+    assert importance(24, 1) == importance(1000, 2)
+
+
+def test_does_not_depend_on_what_ran_before_in_the_process(tmp_path):
+    def outcome():
+        run = head_pruning_run(tmp_path)
+        model = SixteenHeads(heads=0.5, epochs=1).compress(run)
+        return run.notes, run.cost, model.state_dict()
+
+    notes, cost, weights = outcome()
+    RandomHeads(heads=0.5, epochs=1).compress(head_pruning_run(tmp_path, "distilbert", seed=3))
+    torch.manual_seed(5)
+    again = outcome()
+    assert (notes, cost) == again[:2]
+    assert all(torch.equal(weights[name], again[2][name]) for name in weights)
+
+
+def test_a_share_of_less_than_one_head_is_refused_before_importance_is_computed(tmp_path):
+    run = head_pruning_run(tmp_path)
+    with pytest.raises(BadInput, match=r"sixteen-heads.*0.01 of 12 heads is less than one"):
+        SixteenHeads(heads=0.01).compress(run)
+    assert run.cost.examples == 0
+
+
+def test_methods_can_be_listed_without_torch():
+    code = (
+        "import sys; from methods.pruning import random_heads, sixteen_heads; "
+        "assert not {'torch', 'transformers'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
