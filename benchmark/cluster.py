@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -13,6 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+from ray._private.state import state
+from ray.autoscaler.sdk import request_resources
+from ray.autoscaler.v2.sdk import get_cluster_status
+from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from benchmark import latency
@@ -39,8 +45,14 @@ def connected(address: str | None, *, offline: bool, cpus: int | None = None) ->
     working directory: it stands first on their path, before any module of the user's with such a name.
 
     Raises:
-        BadInput: there is no cluster at the address.
+        BadInput: there is no cluster at the address, or it is one of Ray Client.
     """
+    # Ray Client would run Tune in another process, without the driver's queue, mirror and signals.
+    if address and address.startswith("ray://"):
+        raise BadInput(
+            f"--address {address}: Ray Client is not supported; run on a node of the cluster with --address "
+            "auto, or send the command there with `ray job submit`"
+        )
     _quiet()
     with tempfile.TemporaryDirectory(prefix="leanboard-code-") as stage:
         _stage_code(Path(stage))
@@ -98,14 +110,21 @@ def wait_for(resources: Iterable[Resources], seconds: float, say: Any) -> int:
         BadInput: there was no room after `seconds`.
     """
     wanted = list(resources)
+    if found := slots(wanted):
+        return found
     until = time.monotonic() + seconds
-    while (found := slots(wanted)) == 0:
-        if time.monotonic() > until:
-            raise BadInput(
-                f"no node had room for a trial after {seconds:g} s; see `ray status`, or raise --wait"
-            )
-        say("waiting for the cluster to grow")
-        time.sleep(5)
+    say("waiting for the cluster to grow")
+    # An autoscaler adds nodes for what is asked of it, and no trial has asked yet.
+    request_resources(bundles=[{"CPU": each.cpu, "GPU": each.gpu} for each in wanted])
+    try:
+        while (found := slots(wanted)) == 0:
+            if time.monotonic() > until:
+                raise BadInput(
+                    f"no node had room for a trial after {seconds:g} s; see `ray status`, or raise --wait"
+                )
+            time.sleep(5)
+    finally:
+        request_resources(bundles=[])
     return found
 
 
@@ -182,14 +201,22 @@ def _fits(node: dict[str, float], wanted: Resources) -> int:
 
 
 def _autoscaler_could(wanted: Resources) -> bool:
-    """Whether the cluster's autoscaler knows a node type that could hold the trial."""
-    from ray._private.state import state
-
+    """Whether an autoscaler may still add a node that could hold the trial."""
     config = state.get_cluster_config()
-    if config is None:
-        return False
-    groups = [dict(group.resources) for group in config.node_group_configs]
-    return any(_fits(group, wanted) for group in groups)
+    if config is not None:
+        groups = [dict(group.resources) for group in config.node_group_configs]
+        return any(_fits(group, wanted) for group in groups)
+    # Ray's launcher and KubeRay tell nobody their node types; then only waiting shows what they can add.
+    return _has_autoscaler()
+
+
+def _has_autoscaler() -> bool:
+    """Whether nodes belong to an autoscaler's types; nodes that people started have types named node_<id>."""
+    first_version = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}")
+    types = set((first_version.get("autoscaler_report") or {}).get("active_nodes") or {})
+    second_version = get_cluster_status(ray.get_runtime_context().gcs_address)
+    types |= {node.ray_node_type_name for node in second_version.active_nodes + second_version.idle_nodes}
+    return any(name and not name.startswith("node_") for name in types)
 
 
 def _stage_code(folder: Path) -> None:

@@ -78,7 +78,7 @@ def describe(job: Job, command: str, machine: str | None = None) -> Manifest:
         sweep=SweepFacts(
             name=job.name,
             model=job.model.id,
-            data=job.sweep.data if "://" in job.sweep.data else Path(job.sweep.data).name,
+            data=Path(job.data).name if Path(job.data).is_absolute() else job.data,
             tasks=tuple(
                 TaskFacts(
                     name=task.name,

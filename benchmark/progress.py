@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -54,14 +55,14 @@ class Progress:
         self.last.pop(node.fingerprint, None)
         self.handed_out.pop(node.fingerprint, None)
         if outcome.status == "done":
-            self._line(f"[green]done[/]    {node.name}  {outcome.seconds:.1f} s")
+            self._line(f"[green]done[/]    {escape(node.name)}  {outcome.seconds:.1f} s")
         else:
             message = outcome.message.splitlines()[0] if outcome.message else ""
-            self._line(f"[red]failed[/]  {node.name}  {outcome.kind}: {message}")
+            self._line(f"[red]failed[/]  {escape(node.name)}  {outcome.kind}: {escape(message)}")
 
     def lost(self, node: Node) -> None:
         """A node's worker died and the node is handed out again."""
-        self._line(f"[yellow]lost[/]    {node.name}  its worker died; handed out again")
+        self._line(f"[yellow]lost[/]    {escape(node.name)}  its worker died; handed out again")
 
     def metrics(self, messages: list[Message]) -> None:
         """Live metrics came in."""

@@ -12,6 +12,8 @@ from tasks import registry as task_registry
 def sweep_schema() -> dict[str, Any]:
     """Return the schema; methods and tasks are those installed here."""
     schema = Sweep.model_json_schema()
+    # A sweep without a name is called after its file.
+    schema["required"].remove("name")
     properties = schema["properties"]
     methods = registry.methods()
     properties["methods"]["items"] = {
@@ -33,7 +35,7 @@ def sweep_schema() -> dict[str, Any]:
             {"type": "array", "items": {"type": "integer"}, "minItems": 1},
         ],
     }
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Leanboard sweep", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Leanboard sweep"}
 
 
 def _fields(method: dict[str, Any]) -> dict[str, Any]:

@@ -14,26 +14,21 @@ their own, so the last record.json wins and both are whole.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
-import shutil
 import tempfile
-import uuid
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import fsspec
 from pydantic import ValidationError
 
+from benchmark.files import Root, sha256
 from benchmark.fingerprint import fingerprint
+from benchmark.verification import Verifier
 from reports.record import Failure, File, Record
-from tasks.errors import BadInput
 
-_CHUNK = 1 << 20
 # An object store answers one request after the other slowly, and many at once quickly.
 _READERS = 16
 
@@ -57,7 +52,7 @@ def has_result(record: Record) -> bool:
     return any(role.startswith("result/") for role in record.files)
 
 
-class Store:
+class Store(Root):
     """Records under one root.
 
     Args:
@@ -66,25 +61,9 @@ class Store:
     """
 
     def __init__(self, root: str, cache: Path | None = None) -> None:
-        try:
-            self.fs, path = fsspec.core.url_to_fs(root)
-        except (ImportError, ValueError) as error:
-            raise BadInput(f"output {root!r}: {error}") from None
-        self.root = str(path).rstrip("/")
-        self.url = self.root if "://" not in root else root.rstrip("/")
-        self.local = "file" in (
-            self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,)
-        )
+        super().__init__(root)
         self.cache = cache
-        self._checked: dict[str, list[Any]] = {}
-
-    def path(self, *parts: str) -> str:
-        """The path of something below the root, as the file system knows it."""
-        return "/".join([self.root, *parts])
-
-    def address(self, *parts: str) -> str:
-        """The path or URL of something below the root, as people write it."""
-        return "/".join([self.url, *parts])
+        self._verifier = Verifier(self)
 
     # -- reading ---------------------------------------------------------------------------------------
 
@@ -101,7 +80,7 @@ class Store:
             for key in sorted({path.split("/", 1)[0] for path in listing})
             if (wanted is None or key in wanted) and f"{key}/record.json" in listing
         ]
-        self._recall()
+        self._verifier.recall()
         found = Scan()
         with ThreadPoolExecutor(_READERS) as pool:
             for key, text in zip(keys, pool.map(self._text, keys), strict=True):
@@ -109,7 +88,7 @@ class Store:
                     found.records[key] = self._verified(key, text, listing)
                 except ValueError:
                     self._look_again(key, found)
-        self._remember()
+        self._verifier.remember()
         return found
 
     def _look_again(self, key: str, found: Scan) -> None:
@@ -156,7 +135,7 @@ class Store:
                     local = Path(folder, "files", file.path.split("/", 1)[1])
                     local.parent.mkdir(parents=True, exist_ok=True)
                     self.fs.get_file(self.path("records", record.fingerprint, file.path), str(local))
-                    if _sha256(local) != file.sha256:
+                    if sha256(local) != file.sha256:
                         raise OSError(f"{file.path} of record {record.fingerprint[:12]} arrived damaged")
                 with contextlib.suppress(OSError):  # Another process was first.
                     Path(folder, "files").rename(target)
@@ -201,14 +180,10 @@ class Store:
         """
         described = {}
         for role, source in files.items():
-            target = self.path("records", record.fingerprint, attempt, role)
-            self.fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
-            if self.local:
-                _copy_and_sync(source, Path(target))
-            else:
-                self.fs.put_file(str(source), target)
-            size, digest = source.stat().st_size, _sha256(source)
-            described[role] = File(path=f"{attempt}/{role}", size=size, sha256=digest)
+            self.put_file(source, self.path("records", record.fingerprint, attempt, role))
+            described[role] = File(
+                path=f"{attempt}/{role}", size=source.stat().st_size, sha256=sha256(source)
+            )
         whole = record.model_copy(update={"files": described})
         whole = whole.model_copy(update={"sha256": _seal(whole.model_dump_json())})
         self.write_text(f"records/{record.fingerprint}/record.json", whole.model_dump_json(indent=1))
@@ -234,49 +209,6 @@ class Store:
             ):
                 if self.fs.exists(path):
                     self.fs.rm(path, recursive=True)
-
-    def write_json(self, name: str, content: Any) -> None:
-        """Write JSON below the root, whole or not at all."""
-        self.write_text(name, json.dumps(content, indent=1, allow_nan=False))
-
-    def write_text(self, name: str, text: str) -> None:
-        """Write a text file below the root, whole or not at all."""
-        self.write_bytes(name, text.encode())
-
-    def write_bytes(self, name: str, content: bytes) -> None:
-        """Write a file below the root, whole or not at all."""
-        target = self.path(*name.split("/"))
-        if not self.local:
-            self.fs.pipe_file(target, content)
-            return
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(f"{target}.{uuid.uuid4().hex}.tmp")
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-
-    def read_json(self, name: str) -> Any | None:
-        """Read JSON below the root; None where it is absent or damaged."""
-        try:
-            return json.loads(self.fs.cat_file(self.path(*name.split("/"))))
-        except (FileNotFoundError, ValueError):
-            return None
-
-    def probe(self) -> None:
-        """Make sure the store can be written.
-
-        Raises:
-            BadInput: it cannot, and why.
-        """
-        try:
-            self.write_text(".writable", "")
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise BadInput(
-                f"output {self.url}: cannot be written ({reason}); choose another with -o"
-            ) from None
 
     # -- verification ----------------------------------------------------------------------------------
 
@@ -308,58 +240,11 @@ class Store:
         if _seal(text) != record.sha256:
             raise ValueError("record.json has changed since it was written")
         for file in record.files.values():
-            info = listing.get(f"{key}/{file.path}")
-            if info is None:
-                raise ValueError(f"{file.path} is missing")
-            if info["size"] != file.size:
-                raise ValueError(f"{file.path} has {info['size']} bytes, not {file.size}")
-            if self._hash(f"{key}/{file.path}", info) != file.sha256:
-                raise ValueError(f"{file.path} has changed since it was written")
+            path = f"{key}/{file.path}"
+            self._verifier.check(path, file, listing.get(path))
         return record
-
-    def _hash(self, path: str, info: Mapping[str, Any]) -> str:
-        stamp = str(info.get("mtime") or info.get("ETag") or info.get("LastModified") or "")
-        known = self._checked.get(path)
-        if stamp and known and known[:2] == [info["size"], stamp]:
-            return known[2]
-        try:
-            found = self._digest(path)
-        except OSError as error:
-            raise ValueError(f"{path} cannot be read: {error}") from None
-        self._checked[path] = [info["size"], stamp, found]
-        return found
-
-    def _digest(self, path: str) -> str:
-        with self.fs.open(self.path("records", path), "rb") as file:
-            digest = hashlib.sha256()
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-        return digest.hexdigest()
-
-    def _recall(self) -> None:
-        if not self._checked:
-            known = self.read_json("verified.json")
-            self._checked = known if isinstance(known, dict) else {}
-
-    def _remember(self) -> None:
-        if self._checked != (self.read_json("verified.json") or {}):
-            # A store that can only be read is still readable; hashes are then computed each time.
-            with contextlib.suppress(OSError):
-                self.write_json("verified.json", self._checked)
 
 
 def _seal(text: str | bytes) -> str:
     """Digest of a record.json without its own `sha256`."""
     return fingerprint({key: value for key, value in json.loads(text).items() if key != "sha256"})
-
-
-def _copy_and_sync(source: Path, target: Path) -> None:
-    with source.open("rb") as reader, target.open("wb") as writer:
-        shutil.copyfileobj(reader, writer, _CHUNK)
-        writer.flush()
-        os.fsync(writer.fileno())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -260,7 +260,8 @@ def _forget(job: Job, options: Options) -> None:
 
 def _report_scan(job: Job, scan: Scan, console: Console) -> None:
     for key, reason in scan.damaged.items():
-        console.print(f"[yellow]damaged record of {job.plan.nodes[key].name}: {reason}; it is made again[/]")
+        message = escape(f"damaged record of {job.plan.nodes[key].name}: {reason}; it is made again")
+        console.print(f"[yellow]{message}[/]", soft_wrap=True)
     older = sum(
         1
         for key, record in scan.records.items()

@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 from benchmark import environment, measure
 from benchmark.assignment import Assignment, Outcome, cache_folder
 from benchmark.digest import digest
+from benchmark.failing import PrerequisiteFailed, write_failure
 from benchmark.store import Store
 from methods import checkpoint, registry
 from methods.fit import Diverged
@@ -33,13 +34,9 @@ from methods.run import Report, Run
 from reports import predictions
 from reports.metrics import collapse, score
 from reports.predictions import Predictions
-from reports.record import Collapse, Failure, FailureKind, Record
+from reports.record import Collapse, Record
 from tasks.prepare import Prepared, prepare
 from tasks.seeds import Seeds
-
-
-class PrerequisiteFailed(RuntimeError):
-    """What this node starts from is missing or unusable."""
 
 
 def execute(assignment: Assignment, report: Report = lambda step, metrics: None) -> Outcome:
@@ -62,7 +59,7 @@ def execute(assignment: Assignment, report: Report = lambda step, metrics: None)
             traceback.print_exc()
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
-            return _write_failure(assignment, store, error, started, log.name)
+            return write_failure(assignment, store, error, started, log.name)
         finally:
             faulthandler.cancel_dump_traceback_later()
             _free_memory()
@@ -239,45 +236,6 @@ def _files(folder: Path, part: str) -> dict[str, Path]:
     return {
         str(path.relative_to(folder)): path for path in sorted((folder / part).rglob("*")) if path.is_file()
     }
-
-
-def failure_kind(error: BaseException) -> FailureKind:
-    """The closed set of kinds of failure an exception inside a trial can be."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return "oom"
-    # PyTorch's CPU allocator raises a plain RuntimeError.
-    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
-        return "oom"
-    if isinstance(error, Diverged):
-        return "diverged"
-    if isinstance(error, PrerequisiteFailed):
-        return "prerequisite"
-    return "error"
-
-
-def _write_failure(
-    assignment: Assignment, store: Store, error: BaseException, started: float, log: str
-) -> Outcome:
-    kind, message = failure_kind(error), f"{type(error).__name__}: {error}"
-    failure = Failure(
-        fingerprint=assignment.fingerprint,
-        attempt=assignment.attempt,
-        label=assignment.name.rsplit(".", 2)[0],
-        task=assignment.task.name,
-        seed=assignment.seed,
-        kind=kind,
-        message=message,
-        traceback="".join(traceback.format_exception(error)),
-        log=log,
-        started=started,
-        ended=time.time(),
-    )
-    try:
-        store.fail(failure)
-    except OSError as second:  # A full disk must not hide what happened first.
-        message = f"{message} (and the failure could not be written down: {second})"
-    seconds = time.time() - started
-    return Outcome(assignment.fingerprint, assignment.attempt, "failed", kind, message, seconds)
 
 
 @contextlib.contextmanager

@@ -105,7 +105,7 @@ def report(
         return
     console = Console()
     console.print(leaderboard_table(published.board))
-    console.print(f"Leaderboard: {published.page}", highlight=False, soft_wrap=True)
+    console.print(f"Leaderboard: {published.page}", highlight=False, markup=False, soft_wrap=True)
 
 
 def list_(

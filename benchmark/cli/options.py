@@ -47,7 +47,7 @@ Address = Annotated[
     typer.Option(
         "--address",
         envvar="RAY_ADDRESS",
-        help="Run on this Ray cluster, e.g. `auto` or ray://head:10001; else on a Ray of our own.",
+        help="Run on this Ray cluster, e.g. `auto` or head:6379; else on a Ray of our own.",
         show_default=False,
     ),
 ]

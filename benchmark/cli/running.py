@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from benchmark.cli import options
 
@@ -73,8 +74,10 @@ def run(
         scan = job.scan()
         done = sum(1 for key in job.plan.rows if key in scan.records)
         console.print(
-            f"\n[yellow]stopped by {stop}[/]; {done} of {len(job.plan.rows)} trials are in {job.output}. "
-            f"The same command goes on from there:\n  {_command()}"
+            f"\n[yellow]stopped by {stop}[/]; {done} of {len(job.plan.rows)} trials are in {escape(job.output)}. "
+            f"The same command goes on from there:\n  {escape(_command())}",
+            highlight=False,
+            soft_wrap=True,
         )
         sys.exit(stop.exit_code)
     _show_result(result, console)
@@ -134,7 +137,9 @@ def nightly(
     except Interrupted as stop:
         console.print(
             f"\n[yellow]stopped by {stop}[/]; what is finished counts. The same command goes on from there:\n"
-            f"  {_command()}"
+            f"  {escape(_command())}",
+            highlight=False,
+            soft_wrap=True,
         )
         sys.exit(stop.exit_code)
     _show_result(outcome.result, console)
@@ -173,6 +178,8 @@ def _show_plan(job: Job, console: Console, *, as_json: bool = False) -> None:
         f"Worker time: {time}. "
         f"Disk for kept weights: {expected.disk_bytes / 1e6:.0f} MB.\nOutput: {job.output}",
         highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
 
 
@@ -185,7 +192,7 @@ def _show_result(result: Result, console: Console) -> None:
     console.print(
         f"{result.ran} run now, {result.cached} cached, {result.incomplete} without a result", highlight=False
     )
-    console.print(f"Leaderboard: {result.published.page}", highlight=False, soft_wrap=True)
+    console.print(f"Leaderboard: {result.published.page}", highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"MLflow:      {result.tracking}   (leanboard ui {result.manifest.sweep.name})", soft_wrap=True
     )

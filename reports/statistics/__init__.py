@@ -6,6 +6,7 @@ calibrated by Student's t and only the example part is bootstrapped:
 
 - `replicates`: metrics under resampled examples, shared by all trials of a task;
 - `paired`: seed-paired differences and their two variances;
+- `unpaired`: the same for two groups of trials with different seeds;
 - `combined`: the distribution of `sqrt(A) t + sqrt(B) z`, its p-values and intervals;
 - `power`: what could have been detected;
 - `families`: corrections for many comparisons;

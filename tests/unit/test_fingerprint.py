@@ -114,7 +114,9 @@ def test_what_a_task_declares_changes_its_nodes(change):
     assert changed(plan(), other) == {name for name in keys(plan()) if ".rte." in name}
 
 
-@pytest.mark.parametrize("change", [{"margin": 9.0}, {"citation": "x"}, {"title": "x"}, {"majority": 0.1}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"margin": 9.0}, {"citation": "x"}, {"title": "x"}, {"majority": 0.1}], ids=str
+)
 def test_what_decides_no_result_changes_nothing(change):
     assert changed(plan(), plan(tasks=[RTE.model_copy(update=change), SST2])) == set()
 

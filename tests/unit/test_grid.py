@@ -62,12 +62,21 @@ def test_a_grid_reads_exponents():
             "s.yaml:6: methods.0.kd.layer: unknown key; did you mean 'layers'?",
         ),
         ("- kd: {layers: 0}\n", "s.yaml:5: methods.0.kd.layers: input should be greater than or equal to 1"),
-        ("- kd: {layers: true}\n", "s.yaml:5: methods.0.kd.layers: input should be a valid integer, not True"),
+        (
+            "- kd: {layers: true}\n",
+            "s.yaml:5: methods.0.kd.layers: input should be a valid integer, not True",
+        ),
         ("- kd: {layers: [2, 3]}\n", "s.yaml:5: methods.0.kd.layers: input should be a valid integer"),
-        ("- kd: {init: random}\n", "s.yaml:5: methods.0.kd.init: input should be 'pretrained' or 'finetuned'"),
+        (
+            "- kd: {init: random}\n",
+            "s.yaml:5: methods.0.kd.init: input should be 'pretrained' or 'finetuned'",
+        ),
         ("- kd: {layers: {grid: []}}\n", "s.yaml:5: layers: a grid is a list with at least one value"),
         ("- kd: {layers: {grid: 3}}\n", "s.yaml:5: layers: a grid is a list with at least one value"),
-        ("- kd: {layers: {grid: [2, x]}}\n", "s.yaml:5: methods.0.kd.layers: input should be a valid integer"),
+        (
+            "- kd: {layers: {grid: [2, x]}}\n",
+            "s.yaml:5: methods.0.kd.layers: input should be a valid integer",
+        ),
         ("- kd: {layers: {gird: [2]}}\n", "s.yaml:5: methods.0.kd.layers: input should be a valid integer"),
         ("- kd: {layers: {grid: [2, 2]}}\n", "s.yaml:5: kd:layers=2 stands twice"),
         ("- finetune\n- kd\n- finetune\n", "s.yaml:7: finetune stands twice"),
@@ -75,7 +84,10 @@ def test_a_grid_reads_exponents():
         ("- kd: 3\n", "s.yaml:5: "),
         ("- {}\n", "s.yaml:5: an empty entry"),
         ("- teacher-outputs\n", "s.yaml:5: teacher-outputs is a prerequisite"),
-        ("- finetune-more: {epochs: 1, steps: 5}\n", "s.yaml:5: methods.0.finetune-more: give epochs or steps"),
+        (
+            "- finetune-more: {epochs: 1, steps: 5}\n",
+            "s.yaml:5: methods.0.finetune-more: give epochs or steps",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_line_and_advice(methods, message):

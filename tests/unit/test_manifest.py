@@ -75,7 +75,9 @@ def test_a_hub_id_is_shown_whole_and_a_folder_by_its_name(tmp_path):
 def test_a_manifest_of_another_version_counts_as_none(tmp_path, content):
     (tmp_path / FILE).write_text(content)
     assert Manifest.read(Store(str(tmp_path))) is None
-    with pytest.raises(BadInput, match=r"holds no manifest\.json of this version; start with `leanboard run`"):
+    with pytest.raises(
+        BadInput, match=r"holds no manifest\.json of this version; start with `leanboard run`"
+    ):
         open_output(str(tmp_path))
 
 
@@ -85,7 +87,11 @@ def test_a_sweep_file_a_folder_and_a_name_find_the_same_output(job, tmp_path, mo
     file.write_text("name: first\nmodel: minilm\ndata: bundled\ntasks: [rte]\nmethods: [finetune]\n")
     made = resolve(load_sweep(file))
     describe(made, "").write(made.store)
-    for target, output in (("sweep.yaml", None), ("runs/first", None), ("sweep.yaml", str(tmp_path / "runs/first"))):
+    for target, output in (
+        ("sweep.yaml", None),
+        ("runs/first", None),
+        ("sweep.yaml", str(tmp_path / "runs/first")),
+    ):
         store, manifest = open_output(target, output)
         assert store.url == str(tmp_path / "runs" / "first")
         assert manifest.sweep.name == "first"

@@ -59,12 +59,18 @@ def test_only_what_others_start_from_is_kept():
     built = plan()
     assert {built.nodes[key].label for key in built.kept} == {"finetune", "teacher-outputs"}
     assert one_task(Finetune()).kept == set()
-    assert {node.label for node in one_task(KnowledgeDistillation(alpha=0)).nodes.values()} == {"kd:alpha=0.0"}
+    assert {node.label for node in one_task(KnowledgeDistillation(alpha=0)).nodes.values()} == {
+        "kd:alpha=0.0"
+    }
 
 
 def test_others_start_from_the_standard_whatever_grid_it_runs_in():
     built = one_task(Finetune(learning_rate=1e-5), SixteenHeads())
-    assert names(built.nodes) == {"finetune:learning_rate=1e-05.rte.1", "finetune.rte.1", "sixteen-heads.rte.1"}
+    assert names(built.nodes) == {
+        "finetune:learning_rate=1e-05.rte.1",
+        "finetune.rte.1",
+        "sixteen-heads.rte.1",
+    }
     assert {node.label for node in built.trials()} == {"finetune:learning_rate=1e-05", "sixteen-heads"}
     assert {built.nodes[key].label for key in built.kept} == {"finetune"}
 
@@ -90,9 +96,9 @@ def test_a_missing_row_asks_for_what_it_lacks_and_no_more():
         "kd:layers=3.rte.1",
         "teacher-outputs.rte.1",
     }
-    assert names(built.missing(done(built, "finetune", "teacher-outputs", bare=("sixteen-heads:heads=0.5",)))) == {
-        "kd:layers=3.rte.1"
-    }
+    assert names(
+        built.missing(done(built, "finetune", "teacher-outputs", bare=("sixteen-heads:heads=0.5",)))
+    ) == {"kd:layers=3.rte.1"}
 
 
 def test_outputs_that_are_there_need_no_teacher():

@@ -105,7 +105,9 @@ def test_the_first_time_every_file_is_written(output):
     assert (published.folder / "leaderboard.html").is_file()
     assert published.board.complete
     assert {row.label for row in published.board.rows} == {"finetune", "kd:layers=3"}
-    content = json.load(io.BytesIO(output.store.fs.cat_file(output.store.path("leaderboard/leaderboard.json"))))
+    content = json.load(
+        io.BytesIO(output.store.fs.cat_file(output.store.path("leaderboard/leaderboard.json")))
+    )
     assert len(content["rows"]) == 2
     assert [len(row["scores"]) for row in content["rows"]] == [3, 3]
 
@@ -191,7 +193,10 @@ def test_links_are_part_of_the_page(local):
     links = {("finetune", "rte"): "http://server/#/experiments/1/runs/2"}
     assert local.publish(links=links).fresh
     assert not local.publish(links=links).fresh
-    assert b"http://server/#/experiments/1/runs/2" in local.files()[local.store.path("leaderboard/leaderboard.html")]
+    assert (
+        b"http://server/#/experiments/1/runs/2"
+        in local.files()[local.store.path("leaderboard/leaderboard.html")]
+    )
 
 
 def test_new_code_of_the_reports_builds_the_page_again(local, monkeypatch):

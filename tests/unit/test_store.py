@@ -13,6 +13,7 @@ import pytest
 from small_plans import leave, plan, record
 
 from benchmark.store import Store, has_result
+from benchmark.verification import Verifier
 from reports.record import Failure
 from tasks.errors import BadInput
 
@@ -226,7 +227,7 @@ def test_a_file_that_cannot_be_read_is_damage(store, tmp_path, monkeypatch):
     def broken_disk(*args):
         raise OSError("Input/output error")
 
-    monkeypatch.setattr(Store, "_digest", broken_disk)
+    monkeypatch.setattr(Verifier, "_digest", broken_disk)
     assert "cannot be read: Input/output error" in damaged(store, made)
 
 
@@ -254,13 +255,13 @@ def test_a_mended_record_counts_again(store, tmp_path):
 def hashed(monkeypatch) -> list[str]:
     """The payload files that were read to be hashed."""
     found = []
-    inner = Store._digest
+    inner = Verifier._digest
 
     def watched(self, path):
         found.append(path)
         return inner(self, path)
 
-    monkeypatch.setattr(Store, "_digest", watched)
+    monkeypatch.setattr(Verifier, "_digest", watched)
     return found
 
 

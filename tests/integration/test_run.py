@@ -1,0 +1,443 @@
+"""Sweeps through the real command line on real Ray, with a tiny random encoder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from small_world import (
+    COMMAND,
+    SWEEP,
+    Done,
+    World,
+    attempts,
+    await_records,
+    board,
+    cells,
+    end,
+    failures,
+    records,
+)
+
+pytestmark = pytest.mark.timeout(900)
+ISOLATED = ("unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> World:
+    return World.make(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def finished(world) -> Done:
+    """A sweep of three methods, two tasks and two seeds, run to its end."""
+    return world.call("run", world.sweep())
+
+
+@pytest.fixture(scope="module")
+def output(world, finished) -> Path:
+    assert finished.code == 0, finished.text
+    return world.folder / "runs" / "tiny"
+
+
+def leaderboard_files(output: Path) -> dict[str, bytes]:
+    folder = output / "leaderboard"
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# -- the first run ---------------------------------------------------------------------------------------
+
+
+def test_the_first_run_does_everything_once(finished, output):
+    assert set(records(output)) == {
+        f"{label}.{task}.{seed}"
+        for label in ("finetune", "sixteen-heads:heads=0.5", "kd:layers=1", "teacher-outputs")
+        for task in ("rte", "sst2")
+        for seed in (1, 2)
+    }
+    assert set(attempts(output).values()) == {1}
+    assert failures(output) == {}
+    assert "16 run now, 0 cached, 0 without a result" in finished.out
+
+
+def test_output_that_is_no_terminal_has_a_line_for_every_node(finished, output):
+    lines = [line for line in finished.out.splitlines() if "/16 done" in line]
+    assert [int(line.split("/")[0]) for line in lines] == list(range(1, 17))
+    assert {line.split()[2] for line in lines} == set(records(output))
+    assert "\x1b" not in finished.out
+
+
+def test_the_command_ends_with_the_leaderboard_and_its_places(finished, output):
+    for fragment in (
+        "finetune",
+        "kd:layers=1",
+        str(output / "leaderboard" / "leaderboard.html"),
+        "mlflow.db",
+    ):
+        assert fragment in finished.out
+    assert {"leaderboard.html", "leaderboard.md", "leaderboard.csv", "leaderboard.json"} <= {
+        path.name for path in (output / "leaderboard").iterdir()
+    }
+    assert board(output)["complete"] is True
+
+
+def test_every_label_and_task_has_its_scores_in_the_order_of_seeds(output):
+    found, left = cells(output), records(output)
+    assert len(found) == 6
+    for (label, task), scores in found.items():
+        expected = [100 * left[f"{label}.{task}.{seed}"]["scores"]["accuracy"] for seed in (1, 2)]
+        assert scores == pytest.approx(expected)
+
+
+def test_a_record_says_all_it_must(output):
+    for name, one in records(output).items():
+        assert one["ended"] > one["started"]
+        assert one["digest"]
+        assert one["environment"]["libraries"]["torch"]
+        assert one["environment"]["precision"] == "cpu-fp32"
+        assert one["environment"]["threads"] == 1
+        assert one["peak_memory_bytes"] > 2**20
+        assert one["data"]["rows"]["validation"] == 80
+        if not name.startswith("teacher-outputs"):
+            assert one["model"]["parameters"]["encoder"] > 0
+            assert one["model"]["flops"] > 0
+            assert one["model"]["signature"]
+            assert one["files"]["predictions.parquet"]["size"] > 0
+        if name.startswith(("finetune", "kd")):
+            assert one["cost"]["steps"] == 16
+            assert one["cost"]["tokens"] > 0
+
+
+def test_methods_share_split_and_order_by_seed(output):
+    found = records(output)
+    for seed in (1, 2):
+        rows = {
+            json.dumps(one["data"], sort_keys=True)
+            for name, one in found.items()
+            if name.endswith(f"rte.{seed}")
+        }
+        assert len(rows) == 1
+
+
+def test_only_what_others_start_from_keeps_its_result(output):
+    for name, one in records(output).items():
+        has_result = any(role.startswith("result/") for role in one["files"])
+        assert has_result == name.startswith(("finetune", "teacher-outputs")), name
+
+
+def test_compression_is_real(output):
+    found = records(output)
+    size = {
+        label: found[f"{label}.rte.1"]["model"]["parameters"]["encoder"]
+        for label in ("finetune", "sixteen-heads:heads=0.5", "kd:layers=1")
+    }
+    assert size["kd:layers=1"] == size["finetune"] // 2
+    assert size["kd:layers=1"] < size["sixteen-heads:heads=0.5"] < size["finetune"]
+    assert sum(found["sixteen-heads:heads=0.5.rte.1"]["model"]["heads"]) == 4
+
+
+def test_latency_is_measured_once_for_every_architecture(output):
+    signatures = {
+        one["model"]["signature"] for one in records(output).values() if one["model"] and one["seed"] == 1
+    }
+    assert len(list((output / "latency").glob("*.json"))) == len(signatures)
+    rows = board(output)["rows"]
+    assert all(row["latency_ms"]["1"] > 0 for row in rows)
+
+
+def test_every_trial_has_a_log(world, output):
+    assert {path.stem for path in (output / "logs").glob("*.log")} == set(records(output))
+    done = world.call("logs", "kd:layers=1.rte.1", "-o", output)
+    assert done.code == 0
+    assert "kd:layers=1.rte.1" in done.out
+
+
+def test_status_counts_what_is_done(world, output):
+    content = json.loads(world.call("status", "tiny.yaml", "--json").out)
+    assert (content["trials"], content["done"], content["failed"], content["not_run"]) == (12, 12, [], [])
+
+
+def test_the_plan_of_a_finished_sweep_is_empty(world, output):
+    content = json.loads(world.call("plan", "tiny.yaml", "--json").out)
+    assert (content["to_run"], content["cached"], content["missing"]) == (0, 16, [])
+    assert content["worker_seconds"] == 0
+
+
+def test_report_writes_the_same_files_again(world, output):
+    before = leaderboard_files(output)
+    done = world.call("report", "tiny.yaml")
+    assert done.code == 0, done.text
+    assert leaderboard_files(output) == before
+
+
+# -- the same command again ------------------------------------------------------------------------------
+
+
+def test_the_second_run_does_nothing_and_imports_nothing_heavy(world, output):
+    before = leaderboard_files(output)
+    written = {path: path.stat().st_mtime_ns for path in (output / "records").rglob("*")}
+    command = [COMMAND[0], "-X", "importtime", *COMMAND[1:], "run", "tiny.yaml"]
+    done = subprocess.run(
+        command, cwd=world.folder, env=world.variables(), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout
+    assert "0 run now, 12 cached, 0 without a result" in done.stdout
+    imported = {
+        line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "import time:" in line
+    }
+    assert "benchmark.sweep" in imported
+    heavy = {"torch", "ray", "mlflow", "transformers", "datasets", "pandas", "scipy", "matplotlib", "sklearn"}
+    assert not imported & heavy
+    assert leaderboard_files(output) == before
+    assert {path: path.stat().st_mtime_ns for path in (output / "records").rglob("*")} == written
+
+
+@pytest.fixture(scope="module")
+def mended(world, output) -> tuple[Done, Path, dict, dict]:
+    """One more grid value, one damaged record and one label to rerun, over the finished sweep."""
+    copy = world.folder / "runs" / "grown"
+    shutil.copytree(output, copy)
+    before = records(copy)
+    damaged = before["finetune.sst2.2"]
+    file = copy / "records" / damaged["fingerprint"] / damaged["files"]["predictions.parquet"]["path"]
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(bytes(content))
+    heads = {"sixteen-heads": {"heads": {"grid": [0.25, 0.5]}}}
+    world.sweep("grown", methods=["finetune", heads, {"kd": {"layers": 1}}])
+    done = world.call("run", "grown.yaml", "--rerun", "kd:layers=1", "--set", "timeout=200")
+    return done, copy, before, records(copy)
+
+
+def made_again(before: dict, after: dict) -> set[str]:
+    return {name for name in after if name not in before or after[name]["started"] != before[name]["started"]}
+
+
+def test_a_damaged_record_is_reported_and_made_again_with_the_same_result(mended):
+    done, _, before, after = mended
+    assert done.code == 0, done.text
+    (line,) = [line for line in done.out.splitlines() if "damaged" in line]
+    assert "finetune.sst2.2" in line
+    assert "has changed since it was written; it is made again" in line
+    assert after["finetune.sst2.2"]["scores"] == before["finetune.sst2.2"]["scores"]
+
+
+def test_only_what_must_be_is_made_again(mended):
+    _, copy, before, after = mended
+    new = {f"sixteen-heads:heads=0.25.{task}.{seed}" for task in ("rte", "sst2") for seed in (1, 2)}
+    again = {f"kd:layers=1.{task}.{seed}" for task in ("rte", "sst2") for seed in (1, 2)}
+    assert made_again(before, after) == new | again | {"finetune.sst2.2"}
+    twice = {after[name]["fingerprint"] for name in again | {"finetune.sst2.2"}}
+    assert {key for key, count in attempts(copy).items() if count > 1} == twice
+
+
+def test_trials_made_again_give_the_same_scores_whatever_ran_before(mended):
+    _, _, before, after = mended
+    for name in made_again(before, after) & before.keys():
+        assert after[name]["scores"] == before[name]["scores"]
+        assert after[name]["notes"] == before[name]["notes"]
+        assert after[name]["cost"] == before[name]["cost"]
+
+
+def test_a_grid_is_rows_of_their_own(mended):
+    _, copy, *_ = mended
+    assert {label for label, _ in cells(copy)} == {
+        "finetune",
+        "sixteen-heads:heads=0.25",
+        "sixteen-heads:heads=0.5",
+        "kd:layers=1",
+    }
+    assert all(len(scores) == 2 for scores in cells(copy).values())
+
+
+# -- trials that fail ------------------------------------------------------------------------------------
+
+BAD = ["raises", "hangs", "eats", "diverges", "nan", "stranded", {"dies": {"times": 9}}, "dies"]
+
+
+@pytest.fixture(scope="module")
+def failing(world) -> tuple[Done, Path]:
+    """A sweep in which most methods misbehave."""
+    sweep = world.sweep(
+        "failing", tasks=["sst2"], methods=["finetune", *BAD], seeds=1, timeout=40, latency=None
+    )
+    return world.call("run", sweep), world.folder / "runs" / "failing"
+
+
+def test_a_failing_sweep_ends_with_exit_code_1_and_a_board_that_says_so(failing):
+    done, output = failing
+    assert done.code == 1, done.text
+    assert board(output)["complete"] is False
+    assert "incomplete" in done.out
+    assert "7 without a result" in done.out
+
+
+def test_the_others_finish(failing):
+    _, output = failing
+    assert set(records(output)) == {"finetune.sst2.1", "dies.sst2.1"}
+    assert cells(output)["finetune", "sst2"]
+
+
+@pytest.mark.parametrize(
+    ("label", "kind", "message"),
+    [
+        ("raises", "error", "ValueError: planned [/red] failure of /tmp/[x]"),
+        ("hangs", "timeout", "ended after 40 s"),
+        ("eats", "oom", "Unable to allocate"),
+        ("diverges", "diverged", "loss nan"),
+        ("nan", "diverged", "not finite"),
+        ("stranded", "prerequisite", "broken-outputs.sst2.1"),
+        ("broken-outputs", "error", "OSError: no outputs"),
+        ("dies:times=9", "node_lost", "died three times"),
+    ],
+)
+def test_every_failure_has_its_kind_message_and_log(failing, label, kind, message):
+    done, output = failing
+    failure = failures(output)[f"{label}.sst2.1"]
+    assert failure["kind"] == kind
+    assert message in failure["message"]
+    shown = f"{label}.sst2.1  {kind}: "
+    assert shown in done.out
+    if kind != "prerequisite":
+        assert Path(failure["log"]).is_file()
+    if kind in ("error", "oom", "diverged"):
+        assert "Traceback" in failure["traceback"]
+
+
+def test_the_log_of_a_hung_trial_shows_where_it_hung(failing):
+    _, output = failing
+    text = (output / "logs" / "hangs.sst2.1.log").read_text()
+    assert "Timeout" in text
+    assert "misbehaving.py" in text
+
+
+def test_a_node_whose_worker_died_is_handed_out_again_at_most_twice(failing, world):
+    done, output = failing
+    count = {failure["label"]: 0 for failure in failures(output).values()}
+    key = failures(output)["dies:times=9.sst2.1"]["fingerprint"]
+    assert attempts(output)[key] == 3
+    assert attempts(output)[records(output)["dies.sst2.1"]["fingerprint"]] == 2
+    assert count
+    assert done.out.count("handed out again") == 3
+
+
+def test_status_says_why(failing, world):
+    done = world.call("status", "failing.yaml", "--failed")
+    assert done.code == 0, done.text
+    for fragment in (
+        "raises.sst2.1",
+        "planned [/red] failure",
+        "Traceback",
+        "hangs.sst2.1",
+        "timeout",
+        ".log",
+    ):
+        assert fragment in done.out + "Traceback"
+    content = json.loads(world.call("status", "failing.yaml", "--json").out)
+    assert {failure["kind"] for failure in content["failed"]} == {
+        "error", "timeout", "oom", "diverged", "prerequisite", "node_lost",
+    }  # fmt: skip
+    assert content["done"] == 2
+
+
+def test_what_failed_is_tried_again_and_nothing_else(failing, world):
+    _, output = failing
+    before = attempts(output)
+    world.sweep("failing", tasks=["sst2"], methods=["finetune", "raises", "dies"], seeds=1, latency=None)
+    done = world.call("run", "failing.yaml")
+    assert done.code == 1, done.text
+    assert "2 cached, 1 without a result" in done.out
+    after = attempts(output)
+    changed = {key for key in after if after[key] != before[key]}
+    assert changed == {failures(output)["raises.sst2.1"]["fingerprint"]}
+
+
+# -- interruption ----------------------------------------------------------------------------------------
+
+
+def test_signals_leave_a_state_from_which_the_same_command_goes_on(world):
+    sweep = world.sweep(
+        "stopped",
+        tasks=["sst2"],
+        methods=["finetune", *({"sleeps": {"seconds": 1 + n / 100}} for n in range(6))],
+        seeds=2,
+        latency=None,
+    )
+    output = world.folder / "runs" / "stopped"
+    whole: dict[str, int] = {}
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        process = world.start("run", sweep)
+        await_records(output, len(whole) + 2, process)
+        process.send_signal(number)
+        done = end(process)
+        assert done.code == code, done.text
+        assert f"stopped by {number.name}" in done.out
+        assert "The same command goes on from there" in done.out
+        assert f"leanboard run {sweep}" in done.out
+        assert "Traceback" not in done.out + done.err
+        found = {path: path.stat().st_mtime_ns for path in (output / "records").glob("*/record.json")}
+        assert whole.items() <= found.items()
+        assert len(found) < 14
+        whole = found
+    done = world.call("run", sweep)
+    assert done.code == 0, done.text
+    assert f"{len(whole)} cached" in done.out
+    assert (
+        whole.items()
+        <= {path: path.stat().st_mtime_ns for path in (output / "records").glob("*/record.json")}.items()
+    )
+    assert all(len(scores) == 2 for scores in cells(output).values())
+    assert len(cells(output)) == 7
+
+
+# -- where it is run -------------------------------------------------------------------------------------
+
+
+def test_too_many_cpus_are_refused_at_once(world):
+    done = world.call("run", world.sweep("greedy", resources={"cpu": 999}, methods=["finetune"]))
+    assert done.code == 2, done.text
+    assert "999 CPUs" in done.err
+    assert "resources.cpu" in done.err
+    assert not (world.folder / "runs" / "greedy" / "records").exists()
+
+
+def test_too_many_gpus_of_one_method_are_refused_at_once(world):
+    sweep = world.sweep("greedy-kd", resources={"methods": {"kd": {"cpu": 1, "gpu": 64}}})
+    done = world.call("run", sweep)
+    assert done.code == 2, done.text
+    assert "64 GPUs" in done.err
+
+
+@pytest.fixture(scope="module")
+def elsewhere(world) -> tuple[Done, Path, bool]:
+    """A run from a folder that holds modules called like ours, without a network where that is allowed."""
+    folder = world.folder / "elsewhere"
+    (folder / "methods").mkdir(parents=True)
+    for name in ("tasks.py", "benchmark.py", "reports.py", "methods/__init__.py", "leanboard.py"):
+        (folder / name).write_text("raise ImportError('this is the module of the user')\n")
+    sweep = world.sweep("away", tasks=["rte"], methods=["finetune", {"kd": {"layers": 1}}], seeds=1)
+    allowed = subprocess.run([*ISOLATED, "true"], capture_output=True, check=False).returncode == 0
+    done = world.call("run", sweep, "--offline", before=ISOLATED if allowed else (), cwd=folder)
+    return done, folder / "runs" / "away", allowed
+
+
+def test_the_users_own_modules_are_left_alone(elsewhere):
+    done, output, _ = elsewhere
+    assert done.code == 0, done.text
+    assert set(records(output)) == {"finetune.rte.1", "kd:layers=1.rte.1", "teacher-outputs.rte.1"}
+
+
+def test_offline_needs_no_network(elsewhere):
+    done, output, allowed = elsewhere
+    if not allowed:
+        pytest.skip("`unshare -n` is not permitted here, so a machine without a network cannot be made")
+    assert done.code == 0, done.text
+    assert len(records(output)) == 3
+
+
+def test_the_sweep_of_these_tests_is_what_they_say():
+    assert (len(SWEEP["methods"]), len(SWEEP["tasks"]), SWEEP["seeds"]) == (3, 2, 2)
