@@ -143,6 +143,8 @@ def measure_latency(
     nodes = [
         node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) >= gpus
     ]
+    if not nodes:
+        raise BadInput("latency: no node with a GPU is left to measure on; run again, or set `latency: null`")
     cpus = max(node.get("CPU", 0) for node in nodes)
     task = ray.remote(num_cpus=cpus, num_gpus=gpus)(_measure_latency)
     return ray.get(task.remote(dict(architectures), settings, device, threads))

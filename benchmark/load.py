@@ -74,7 +74,7 @@ def _explain(model: type[BaseModel], issue: Any, data: Any, source: Source, at: 
 
 
 def _path(issue: Any, data: Any) -> KeyPath:
-    """The keys of an error's location; pydantic also names branches of unions there, which users do not know."""
+    """The keys of an error's location; pydantic also names branches of unions there, unknown to users."""
     path: list[str | int] = []
     for part in issue["loc"]:
         inside = isinstance(data, Mapping) and part in data

@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from methods import checkpoint, encoders
-from methods.flops import forward_flops
+from methods.flops import flops_by_length
 from reports.record import Model
 
 FLOPS_LENGTH = 128
@@ -28,7 +28,8 @@ def measure(model: PreTrainedModel, scratch: Path) -> Model:
     saved = checkpoint.save(model, scratch / "model")
     return Model(
         parameters=encoders.parameters(model),
-        flops=forward_flops(model, FLOPS_LENGTH),
+        # By its polynomial: a small model may have fewer positions than tokens counted here.
+        flops=flops_by_length(model)(FLOPS_LENGTH),
         checkpoint_bytes=sum(file.stat().st_size for file in saved.iterdir() if file.is_file()),
         architecture=checkpoint.architecture(model),
         signature=checkpoint.signature(model),

@@ -11,7 +11,7 @@ _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 
 def _from_yaml(value: Any) -> Any:
-    """Read `2e-5`, a string to PyYAML, as the number that was meant, and lists as the tuples of frozen fields."""
+    """Read `2e-5`, a string to PyYAML, as the number that was meant, and lists as tuples."""
     if isinstance(value, str) and _EXPONENT.fullmatch(value.strip()):
         return float(value)
     if isinstance(value, list):

@@ -74,8 +74,8 @@ def run(
         scan = job.scan()
         done = sum(1 for key in job.plan.rows if key in scan.records)
         console.print(
-            f"\n[yellow]stopped by {stop}[/]; {done} of {len(job.plan.rows)} trials are in {escape(job.output)}. "
-            f"The same command goes on from there:\n  {escape(_command())}",
+            f"\n[yellow]stopped by {stop}[/]; {done} of {len(job.plan.rows)} trials are in "
+            f"{escape(job.output)}. The same command goes on from there:\n  {escape(_command())}",
             highlight=False,
             soft_wrap=True,
         )
