@@ -64,6 +64,6 @@ def _values(key: str, value: Any, source: Source, at: KeyPath) -> list[Any]:
     grid = value["grid"]
     if not isinstance(grid, list | tuple) or not grid:
         raise BadInput(
-            f"{source.where((*at, key))}: {key}: a grid is a list of at least one value, e.g. {{grid: [1, 2]}}"
+            f"{source.where((*at, key))}: {key}: a grid is a list with a value or more, e.g. {{grid: [1, 2]}}"
         )
     return list(grid)

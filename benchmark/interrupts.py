@@ -7,6 +7,8 @@ import signal
 from collections.abc import Iterator
 from types import FrameType
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Interrupted(BaseException):
     """The user or the system asked to stop; not an `Exception`, so no handler takes it for a failed trial."""
@@ -16,23 +18,56 @@ class Interrupted(BaseException):
         self.exit_code = 128 + number
 
 
+class Interrupts:
+    """What signals have come. The first one asks to stop; a second one ends the process."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._waits = False
+
+    def listen(self) -> None:
+        """Take the signals; again after `ray.init`, which installs a handler that aborts on SIGTERM."""
+        for number in _SIGNALS:
+            signal.signal(number, self._note)
+
+    @contextlib.contextmanager
+    def at_checks_only(self) -> Iterator[None]:
+        """Raise at `check` alone: an exception inside Ray's own calls comes out as another, or not at all."""
+        self._waits = True
+        try:
+            yield
+        finally:
+            self._waits = False
+
+    def check(self) -> None:
+        """Raise `Interrupted` if a signal has come."""
+        if self.number is not None:
+            raise Interrupted(self.number)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        self.number = number
+        if not self._waits:
+            self.check()
+
+
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Raise `Interrupted` in the main thread on the first SIGINT or SIGTERM; a second one ends the process.
+def interruptible() -> Iterator[Interrupts]:
+    """Turn SIGINT and SIGTERM into `Interrupted` in the main thread for the time of the block.
 
     Tune would return normally after Ctrl-C, as if the sweep were complete; an exception cannot be mistaken.
     """
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        for each in previous:
-            signal.signal(each, signal.SIG_DFL)
-        raise Interrupted(number)
-
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in previous:
-        signal.signal(number, stop)
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    interrupts = Interrupts()
+    interrupts.listen()
     try:
-        yield
+        yield interrupts
+        interrupts.check()
+    except Exception:
+        # Whatever a library made of the interruption, it is one.
+        interrupts.check()
+        raise
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)

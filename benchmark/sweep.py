@@ -12,7 +12,7 @@ from rich.markup import escape
 from benchmark import latency
 from benchmark.assignment import Outcome, cache_folder
 from benchmark.digest import digest
-from benchmark.interrupts import Interrupted, interruptible
+from benchmark.interrupts import Interrupted, Interrupts, interruptible
 from benchmark.job import Job
 from benchmark.manifest import Manifest, describe
 from benchmark.plan import Node
@@ -126,9 +126,13 @@ def _work(
     """Run the missing nodes on Ray, then time the models while nothing else runs."""
     from benchmark import cluster
 
-    with interruptible(), cluster.connected(options.address, offline=job.offline, cpus=options.cpus):
+    with (
+        interruptible() as interrupts,
+        cluster.connected(options.address, offline=job.offline, cpus=options.cpus),
+    ):
+        interrupts.listen()
         session.start()
-        _run_nodes(job, missing, console, options, session)
+        _run_nodes(job, missing, console, options, session, interrupts)
         scan = _scan(job, options)
         if job.sweep.latency:
             device = job.plan.context.training.device
@@ -152,13 +156,22 @@ def run_apart(job: Job, console: Console, options: Options) -> Scan:
     missing = job.missing(scan)
     if not missing:
         return scan
-    with interruptible(), cluster.connected(options.address, offline=job.offline, cpus=options.cpus):
-        _run_nodes(job, missing, console, options, None)
+    with (
+        interruptible() as interrupts,
+        cluster.connected(options.address, offline=job.offline, cpus=options.cpus),
+    ):
+        interrupts.listen()
+        _run_nodes(job, missing, console, options, None, interrupts)
     return _scan(job, options)
 
 
 def _run_nodes(
-    job: Job, missing: Mapping[str, Node], console: Console, options: Options, session: Session | None
+    job: Job,
+    missing: Mapping[str, Node],
+    console: Console,
+    options: Options,
+    session: Session | None,
+    interrupts: Interrupts,
 ) -> None:
     """Run nodes on the connected cluster once it has room for them."""
     from benchmark import cluster, tuning
@@ -172,7 +185,9 @@ def _run_nodes(
     cached = len(job.plan.rows) - sum(1 for key in missing if key in job.plan.rows)
     with Progress(console, queue, cached, slots) as progress:
         watcher = _Both(progress, session) if session else progress
-        tuning.run(queue, job.assignment, store=job.store, slots=slots, watcher=watcher)
+        tuning.run(
+            queue, job.assignment, store=job.store, slots=slots, watcher=watcher, interrupts=interrupts
+        )
 
 
 def _scan(job: Job, options: Options) -> Scan:

@@ -17,6 +17,7 @@ from ray.tune.search import Searcher
 
 from benchmark.actor import Mailbox, Message, TrialActor
 from benchmark.assignment import Assignment, Outcome
+from benchmark.interrupts import Interrupts
 from benchmark.plan import Node
 from benchmark.queue import Queue
 from benchmark.store import Store
@@ -61,6 +62,7 @@ def run(
     store: Store,
     slots: int,
     watcher: Watcher,
+    interrupts: Interrupts,
 ) -> None:
     """Run every node of the queue; on return each is done or failed.
 
@@ -70,13 +72,17 @@ def run(
         store: where workers leave records.
         slots: trials that fit on the cluster at once.
         watcher: is told what happens.
+        interrupts: what signals have come; looked at several times a second.
+
+    Raises:
+        Interrupted: a signal came.
     """
     # With a searcher Tune keeps a single pending trial unless told otherwise, and slots stand idle.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(4, 3 * slots))
-    handler = _Handler(queue, store, watcher)
+    handler = _Handler(queue, store, watcher, interrupts)
     while not queue.finished:
         searcher = PlanSearcher(queue, assign, handler)
-        with tempfile.TemporaryDirectory(prefix="leanboard-tune-") as folder:
+        with interrupts.at_checks_only(), tempfile.TemporaryDirectory(prefix="leanboard-tune-") as folder:
             tune.Tuner(
                 TrialActor,
                 tune_config=tune.TuneConfig(
@@ -147,10 +153,11 @@ class PlanSearcher(_Unsaved, Searcher):
 class _Handler(_Unsaved, tune.Callback):
     """Brings what Tune reports into the queue and tells the watcher."""
 
-    def __init__(self, queue: Queue, store: Store, watcher: Watcher) -> None:
+    def __init__(self, queue: Queue, store: Store, watcher: Watcher, interrupts: Interrupts) -> None:
         self.queue = queue
         self.store = store
         self.watcher = watcher
+        self.interrupts = interrupts
         self.mailbox_name = f"leanboard-mailbox-{uuid.uuid4().hex}"
         self.mailbox = self._mailbox()
         self.attempts: dict[str, Attempt] = {}
@@ -204,6 +211,7 @@ class _Handler(_Unsaved, tune.Callback):
                 self.mailbox = self._mailbox()  # Curves have a gap; results are untouched.
             self._fetching = None
         self.watcher.tick()
+        self.interrupts.check()
 
     def _mailbox(self) -> Any:
         return Mailbox.options(  # type: ignore[attr-defined]

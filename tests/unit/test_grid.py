@@ -71,8 +71,8 @@ def test_a_grid_reads_exponents():
             "- kd: {init: random}\n",
             "s.yaml:5: methods.0.kd.init: input should be 'pretrained' or 'finetuned'",
         ),
-        ("- kd: {layers: {grid: []}}\n", "s.yaml:5: layers: a grid is a list with at least one value"),
-        ("- kd: {layers: {grid: 3}}\n", "s.yaml:5: layers: a grid is a list with at least one value"),
+        ("- kd: {layers: {grid: []}}\n", "s.yaml:5: layers: a grid is a list with a value or more"),
+        ("- kd: {layers: {grid: 3}}\n", "s.yaml:5: layers: a grid is a list with a value or more"),
         (
             "- kd: {layers: {grid: [2, x]}}\n",
             "s.yaml:5: methods.0.kd.layers: input should be a valid integer",

