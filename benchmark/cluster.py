@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import tempfile
 import time
 import uuid
@@ -68,6 +69,8 @@ def connected(address: str | None, *, offline: bool, cpus: int | None = None) ->
                 "include_dashboard": False,
                 "object_store_memory": _OBJECT_STORE_BYTES,
             }
+        if address and ":" in address:
+            _check_answers(address)
         try:
             ray.init(**options)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -78,6 +81,15 @@ def connected(address: str | None, *, offline: bool, cpus: int | None = None) ->
             yield
         finally:
             ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Knock at `host:port`: Ray itself would go on trying for many minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise BadInput(f"--address {address}: no Ray cluster answers there ({error})") from None
 
 
 def slots(resources: Iterable[Resources]) -> int:
@@ -233,6 +245,9 @@ def _worker_environment(offline: bool) -> dict[str, str]:
     variables |= {
         "TOKENIZERS_PARALLELISM": "false",
         "TRANSFORMERS_VERBOSITY": "error",
+        # Huge pages for tensors: the word table's gradient is allocated at every step, and page by page
+        # that costs up to a quarter of a step on short sentences.
+        "THP_MEM_ALLOC_ENABLE": os.environ.get("THP_MEM_ALLOC_ENABLE", "1"),
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_TELEMETRY": os.environ.get("HF_HUB_DISABLE_TELEMETRY", "1"),
         "LEANBOARD_GIT_COMMIT": git.get("commit", ""),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmark import environment
 from benchmark.assignment import Assignment, cache_folder
@@ -20,6 +20,8 @@ from tasks import loading
 from tasks import registry as task_registry
 from tasks.errors import BadInput, did_you_mean
 from tasks.task import Task
+
+Found = TypeVar("Found")
 
 REDRAWS = 3
 """How often `collapsed_teacher: redraw` draws a start model again."""
@@ -129,7 +131,10 @@ def resolve(
         BadInput: unknown method, task, field or label; no such model or data.
     """
     configured = _chosen(expand(sweep), methods, sweep.baseline)
-    tasks = [task_registry.task(name) for name in sweep.tasks]
+    tasks = [
+        _named(task_registry.task, name, sweep.source.where(("tasks", position)), "tasks")
+        for position, name in enumerate(sweep.tasks)
+    ]
     _check_names(sweep, configured, tasks)
     model = pretrained.resolve(sweep.model, folder=sweep.folder, offline=offline)
     data = _data_source(sweep)
@@ -174,21 +179,31 @@ def _chosen(configured: list[Method], wanted: Sequence[str], baseline: str) -> l
 
 
 def _check_names(sweep: Sweep, methods: list[Method], tasks: list[Task]) -> None:
+    where = sweep.source.where
     labels = [method.label for method in methods]
     if sweep.baseline not in labels:
         raise BadInput(
-            f"baseline: {sweep.baseline!r} is not among the methods; {did_you_mean(sweep.baseline, labels)}"
+            f"{where(('baseline',))}: baseline: {sweep.baseline!r} is not among the methods; "
+            f"{did_you_mean(sweep.baseline, labels)}"
         )
-    names = [task.name for task in tasks]
-    if len(set(names)) < len(names):
-        raise BadInput(f"tasks: {', '.join(sweep.tasks)} names a task twice")
+    if len({task.name for task in tasks}) < len(tasks):
+        raise BadInput(f"{where(('tasks',))}: tasks: {', '.join(sweep.tasks)} names a task twice")
+    # Of all tasks, not of this sweep's: `--tasks` takes a part of them.
+    known = {*task_registry.tasks(), "overall"}
     for key in sweep.margins:
-        if key not in {*names, "overall"}:
+        if key not in known:
             raise BadInput(
-                f"margins: {key!r} is no task of this sweep; {did_you_mean(key, [*names, 'overall'])}"
+                f"{where(('margins', key))}: margins: {key!r} is no task; {did_you_mean(key, known)}"
             )
     for key in sweep.resources.methods:
-        registry.find(key)
+        _named(registry.find, key, where(("resources", "methods", key)), "resources.methods")
+
+
+def _named(find: Callable[[str], Found], name: str, where: str, key: str) -> Found:
+    try:
+        return find(name)
+    except BadInput as error:
+        raise BadInput(f"{where}: {key}: {error}") from None
 
 
 def _data_source(sweep: Sweep) -> str:

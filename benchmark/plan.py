@@ -162,7 +162,9 @@ def _decides(
 
 def _task_content(task: Task) -> dict[str, Any]:
     """The part of a task's declaration that decides results; margins and citations do not."""
-    return task.model_dump(mode="json", include={"name", "columns", "label", "labels", "metrics", "primary"})
+    return task.model_dump(
+        mode="json", include={"name", "config", "columns", "label", "labels", "metrics", "primary"}
+    )
 
 
 def longest_first(nodes: Mapping[str, Node]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from benchmark import latency
 from benchmark.assignment import Outcome, cache_folder
+from benchmark.config import LatencySettings
 from benchmark.digest import digest
 from benchmark.interrupts import Interrupted, Interrupts, interruptible
 from benchmark.job import Job
@@ -79,8 +80,13 @@ def run(job: Job, console: Console, options: Options) -> Result:
         BadInput: the output, the data, the cluster or a label to rerun is not as asked.
         Interrupted: a signal came; what is finished is in the store.
     """
+    with interruptible() as interrupts:
+        return _run(job, console, options, interrupts)
+
+
+def _run(job: Job, console: Console, options: Options, interrupts: Interrupts) -> Result:
     job.store.probe()
-    _forget(job, options)
+    options = _with_reruns(job, options)
     scan = _scan(job, options)
     _report_scan(job, scan, console)
     missing = job.missing(scan)
@@ -93,7 +99,7 @@ def run(job: Job, console: Console, options: Options) -> Result:
     try:
         if missing or _untimed(job, manifest, scan):
             check_data(job)
-            manifest, scan = _work(job, missing, manifest, session, console, options)
+            manifest, scan = _work(job, missing, manifest, session, console, options, interrupts)
         records = list(scan.records.values())
         pairs = [(method.label, task.name) for method in job.methods for task in job.tasks]
         published = publish(job.store, manifest, records, links=session.links(pairs))
@@ -122,30 +128,41 @@ def _work(
     session: Session,
     console: Console,
     options: Options,
+    interrupts: Interrupts,
 ) -> tuple[Manifest, Scan]:
     """Run the missing nodes on Ray, then time the models while nothing else runs."""
     from benchmark import cluster
 
-    with (
-        interruptible() as interrupts,
-        cluster.connected(options.address, offline=job.offline, cpus=options.cpus),
-    ):
+    with cluster.connected(options.address, offline=job.offline, cpus=options.cpus):
         interrupts.listen()
         session.start()
         _run_nodes(job, missing, console, options, session, interrupts)
         scan = _scan(job, options)
         if job.sweep.latency:
-            device = job.plan.context.training.device
-            threads = max(1, int(job.sweep.resources.cpu))
-            with console.status("measuring latency, nothing else running"):
-                timed = cluster.measure_latency(
-                    _untimed(job, manifest, scan), job.sweep.latency, device, threads
-                )
-            if timed:
-                latency.save(job.store, timed, job.sweep.latency, timed[0].machine)
-                manifest = manifest.model_copy(update={"machine": timed[0].machine})
-                manifest.write(job.store)
+            manifest = _time(job, job.sweep.latency, manifest, scan, console)
     return manifest, scan
+
+
+def _time(job: Job, settings: LatencySettings, manifest: Manifest, scan: Scan, console: Console) -> Manifest:
+    """Measure the latencies that are missing; scores do not wait for them, so a failure is only said."""
+    from ray.exceptions import RayError
+
+    from benchmark import cluster
+
+    device = job.plan.context.training.device
+    threads = max(1, int(job.sweep.resources.cpu))
+    try:
+        with console.status("measuring latency, nothing else running"):
+            timed = cluster.measure_latency(_untimed(job, manifest, scan), settings, device, threads)
+    except (BadInput, RuntimeError, RayError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        console.print(f"[yellow]latency was not measured: {escape(reason)}[/]", soft_wrap=True)
+        return manifest
+    if timed:
+        latency.save(job.store, timed, settings, timed[0].machine)
+        manifest = manifest.model_copy(update={"machine": timed[0].machine})
+        manifest.write(job.store)
+    return manifest
 
 
 def run_apart(job: Job, console: Console, options: Options) -> Scan:
@@ -263,14 +280,17 @@ def check_data(job: Job) -> None:
         )
 
 
-def _forget(job: Job, options: Options) -> None:
+def _with_reruns(job: Job, options: Options) -> Options:
+    """Add the records of labels to rerun to those that are made again; they stay until they are replaced."""
+    if not options.rerun:
+        return options
     labels = {method.label for method in job.methods}
     for label in options.rerun:
         if label not in labels:
             raise BadInput(f"--rerun {label}: no such label in this sweep; {did_you_mean(label, labels)}")
-    for key, node in job.plan.nodes.items():
-        if node.label in options.rerun:
-            job.store.drop(key)
+    wanted = [key for key, node in job.plan.nodes.items() if node.label in options.rerun]
+    ended = {key: record.ended for key, record in job.store.scan(wanted).records.items()}
+    return replace(options, redo={**options.redo, **ended})
 
 
 def _report_scan(job: Job, scan: Scan, console: Console) -> None:

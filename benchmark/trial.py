@@ -6,6 +6,7 @@ import contextlib
 import faulthandler
 import gc
 import logging
+import random
 import shutil
 import socket
 import sys
@@ -93,6 +94,7 @@ class _Trial:
             run = self._run(prepared)
         # Whatever a method draws outside `fit` must not depend on what ran earlier in this process.
         torch.manual_seed(run.seeds.init)
+        random.seed(run.seeds.init)
         np.random.seed(run.seeds.init % 2**32)  # noqa: NPY002 - for methods that use the global state
         files: dict[str, Path] = {}
         outcome: dict[str, Any] = {}

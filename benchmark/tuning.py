@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import ray
 from ray import tune
-from ray.exceptions import OutOfMemoryError
+from ray.exceptions import OutOfMemoryError, RayTaskError
 from ray.tune.search import Searcher
 
 from benchmark.actor import Mailbox, Message, TrialActor
@@ -26,6 +26,8 @@ from reports.record import Failure, FailureKind
 # Tune's controller slows with every trial it keeps; larger plans are consecutive runs in one Ray session.
 TRIALS_PER_RUN = 2000
 _FETCH_SECONDS = 0.5
+# How far a worker's clock may be ahead of the driver's.
+_CLOCK_SECONDS = 5
 
 
 class Watcher(Protocol):
@@ -185,13 +187,19 @@ class _Handler(_Unsaved, tune.Callback):
         attempt = self.attempts[trial.config["attempt"]]
         node = attempt.node
         error = trial.get_pickled_error()
+        if self._is_whole(attempt):
+            # It died between writing its record and saying so.
+            self.ended(Outcome(node.fingerprint, attempt.id, "done"))
+            return
         started = self.store.started(node.fingerprint, attempt.id)
         # The worker ends itself at the deadline, so one that died before it was killed by something else.
-        if started and time.time() >= started["deadline"]:
+        if started and time.time() >= started["deadline"] - _CLOCK_SECONDS:
             kind: FailureKind = "timeout"
             message = f"ended after {started['deadline'] - started['started']:g} s (`timeout`)"
         elif isinstance(error, OutOfMemoryError):
             kind, message = "oom", f"Ray ended the worker for lack of memory: {error}"
+        elif isinstance(error, RayTaskError):
+            kind, message = "error", f"the worker could not begin: {error}"
         elif self.queue.lost(node.fingerprint):
             self.watcher.lost(node)
             return
@@ -212,6 +220,12 @@ class _Handler(_Unsaved, tune.Callback):
             self._fetching = None
         self.watcher.tick()
         self.interrupts.check()
+
+    def _is_whole(self, attempt: Attempt) -> bool:
+        record = self.store.read(attempt.node.fingerprint)
+        return record is not None and any(
+            file.path.startswith(f"{attempt.id}/") for file in record.files.values()
+        )
 
     def _mailbox(self) -> Any:
         return Mailbox.options(  # type: ignore[attr-defined]

@@ -163,7 +163,7 @@ def _cached_revision(model: str) -> str:
 
 def _hub_revision(model: str) -> str:
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     try:
         return HfApi().model_info(model, timeout=10).sha or "main"
@@ -173,7 +173,7 @@ def _hub_revision(model: str) -> str:
         raise BadInput(
             f"model: the Hub has no model {model!r}; check the id, or log in if it is private"
         ) from error
-    except (HfHubHTTPError, OSError) as error:
+    except Exception as error:  # What the Hub's HTTP client raises depends on the client's version.
         try:
             return _cached_revision(model)
         except BadInput:

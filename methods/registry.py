@@ -58,9 +58,9 @@ def resolve(address: str) -> type[Work]:
     module, _, name = address.partition(":")
     try:
         work = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # A plug-in's module may raise anything.
         raise BadInput(
-            f"method {address!r} cannot be imported: {error}; mend or uninstall its package"
+            f"method {address!r} cannot be imported: {error!r}; mend or uninstall its package"
         ) from error
     if not (isinstance(work, type) and issubclass(work, Work)):
         raise BadInput(f"method {address!r} is not a subclass of leanboard.Method")

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,6 +121,7 @@ def tokenised(
         "data": identity(task, source),
         "task": task.model_dump(include={"config", "columns", "label", "labels"}),
         "tokenizer": tokenizer.digest,
+        "libraries": {name: version(name) for name in ("tokenizers", "transformers", "datasets")},
         "max_length": max_length,
     }
     key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

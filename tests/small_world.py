@@ -1,7 +1,8 @@
-"""A tiny encoder, GLUE-like data, plug-in methods that misbehave, and the real command line in a subprocess."""
+"""A tiny encoder, GLUE-like data, plug-in methods that misbehave, and the real command line."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import yaml
 
 WORDS = [f"w{number}" for number in range(40)]
@@ -29,7 +31,7 @@ SWEEP: dict[str, Any] = {
     "latency": {"batch_sizes": [1], "length": 8, "repeats": 3},
     "timeout": 300,
 }
-COMMAND = [sys.executable, "-c", "from benchmark.cli import main; main()"]
+COMMAND = [sys.executable, str(Path(sys.executable).with_name("leanboard"))]
 
 
 def write_model(folder: Path) -> None:
@@ -236,6 +238,39 @@ class World:
             **self.environment,
         }
 
+    def processes(self) -> list[psutil.Process]:
+        """Whatever was started here and still runs, Ray's own processes included."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                alive = process.status() != psutil.STATUS_ZOMBIE
+                if alive and process.environ().get("LEANBOARD_CACHE") == str(self.folder / "cache"):
+                    found.append(process)
+        return found
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes in which trials run."""
+        found = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                if process.name().startswith("ray::Trial") or process.cmdline()[0].startswith("ray::Trial"):
+                    found.append(process)
+        return found
+
+    def await_silence(self, seconds: float = 90) -> None:
+        """Wait until nothing that was started here runs any more."""
+        until = time.monotonic() + seconds
+        while left := self.processes():
+            if time.monotonic() > until:
+                raise AssertionError(f"still running: {[' '.join(one.cmdline())[:90] for one in left]}")
+            time.sleep(0.3)
+
+    def clear(self) -> None:
+        """End whatever was started here."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
     def start(
         self, *words: Any, before: tuple[str, ...] = (), cwd: Path | None = None
     ) -> subprocess.Popen[str]:
@@ -264,10 +299,8 @@ def end(process: subprocess.Popen[str], timeout: float = 400) -> Done:
         out, err = process.communicate()
         raise AssertionError(f"did not end within {timeout} s\n{out}\n{err}") from None
     finally:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     return Done(process.returncode, out, err)
 
 

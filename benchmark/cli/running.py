@@ -80,7 +80,7 @@ def run(
             soft_wrap=True,
         )
         sys.exit(stop.exit_code)
-    _show_result(result, console)
+    _show_result(result, job.output, console)
     sys.exit(1 if result.incomplete else 0)
 
 
@@ -142,7 +142,7 @@ def nightly(
             soft_wrap=True,
         )
         sys.exit(stop.exit_code)
-    _show_result(outcome.result, console)
+    _show_result(outcome.result, job.output, console)
     for line in outcome.lines():
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     sys.exit(outcome.exit_code)
@@ -183,7 +183,7 @@ def _show_plan(job: Job, console: Console, *, as_json: bool = False) -> None:
     )
 
 
-def _show_result(result: Result, console: Console) -> None:
+def _show_result(result: Result, output: str, console: Console) -> None:
     from benchmark.cli.tables import failure_lines, leaderboard_table
 
     console.print(leaderboard_table(result.published.board))
@@ -193,9 +193,8 @@ def _show_result(result: Result, console: Console) -> None:
         f"{result.ran} run now, {result.cached} cached, {result.incomplete} without a result", highlight=False
     )
     console.print(f"Leaderboard: {result.published.page}", highlight=False, markup=False, soft_wrap=True)
-    console.print(
-        f"MLflow:      {result.tracking}   (leanboard ui {result.manifest.sweep.name})", soft_wrap=True
-    )
+    hint = f"(leanboard ui {shlex.quote(output)})"
+    console.print(f"MLflow:      {result.tracking}   {hint}", markup=False, soft_wrap=True)
 
 
 def _command() -> str:

@@ -137,7 +137,10 @@ class Runs:
             for step, metrics, at in reports
             for metric, number in metrics.items()
         ]
-        self.client.log(self._open[key], points=points)
+        # The last metrics may come after the record; the run is then closed, and takes them all the same.
+        runs = [self._open[key]] if key in self._open else self._trials[key]
+        if runs:
+            self.client.log(runs[-1], points=points)
 
     def finished(self, record: Record) -> None:
         """Show a record: numbers, settings, tags, files."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +46,9 @@ class Session:
         if self.mirror is None:
             return
         if outcome.status == "done":
-            self.mirror.finished(self.store.parse(node.fingerprint))
+            # A record that cannot be seen yet, on a slow network file system, is shown by `finish`.
+            with contextlib.suppress(ValueError):
+                self.mirror.finished(self.store.parse(node.fingerprint))
         elif failure := self.store.failure(node.fingerprint, outcome.attempt):
             self.mirror.failed(failure)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from small_world import (
     COMMAND,
-    SWEEP,
     Done,
     World,
     attempts,
@@ -108,7 +107,7 @@ def test_a_record_says_all_it_must(output):
             assert one["model"]["signature"]
             assert one["files"]["predictions.parquet"]["size"] > 0
         if name.startswith(("finetune", "kd")):
-            assert one["cost"]["steps"] == 16
+            assert one["cost"]["steps"] == 12
             assert one["cost"]["tokens"] > 0
 
 
@@ -180,7 +179,8 @@ def test_report_writes_the_same_files_again(world, output):
 def test_the_second_run_does_nothing_and_imports_nothing_heavy(world, output):
     before = leaderboard_files(output)
     written = {path: path.stat().st_mtime_ns for path in (output / "records").rglob("*")}
-    command = [COMMAND[0], "-X", "importtime", *COMMAND[1:], "run", "tiny.yaml"]
+    # To the letter: the page shows the command it was made with.
+    command = [COMMAND[0], "-X", "importtime", *COMMAND[1:], "run", str(world.folder / "tiny.yaml")]
     done = subprocess.run(
         command, cwd=world.folder, env=world.variables(), capture_output=True, text=True, timeout=300
     )
@@ -263,7 +263,7 @@ BAD = ["raises", "hangs", "eats", "diverges", "nan", "stranded", {"dies": {"time
 def failing(world) -> tuple[Done, Path]:
     """A sweep in which most methods misbehave."""
     sweep = world.sweep(
-        "failing", tasks=["sst2"], methods=["finetune", *BAD], seeds=1, timeout=40, latency=None
+        "failing", tasks=["sst2"], methods=["finetune", *BAD], seeds=1, timeout=30, latency=None
     )
     return world.call("run", sweep), world.folder / "runs" / "failing"
 
@@ -286,7 +286,7 @@ def test_the_others_finish(failing):
     ("label", "kind", "message"),
     [
         ("raises", "error", "ValueError: planned [/red] failure of /tmp/[x]"),
-        ("hangs", "timeout", "ended after 40 s"),
+        ("hangs", "timeout", "ended after 30 s"),
         ("eats", "oom", "Unable to allocate"),
         ("diverges", "diverged", "loss nan"),
         ("nan", "diverged", "not finite"),
@@ -405,13 +405,6 @@ def test_too_many_cpus_are_refused_at_once(world):
     assert not (world.folder / "runs" / "greedy" / "records").exists()
 
 
-def test_too_many_gpus_of_one_method_are_refused_at_once(world):
-    sweep = world.sweep("greedy-kd", resources={"methods": {"kd": {"cpu": 1, "gpu": 64}}})
-    done = world.call("run", sweep)
-    assert done.code == 2, done.text
-    assert "64 GPUs" in done.err
-
-
 @pytest.fixture(scope="module")
 def elsewhere(world) -> tuple[Done, Path, bool]:
     """A run from a folder that holds modules called like ours, without a network where that is allowed."""
@@ -437,7 +430,3 @@ def test_offline_needs_no_network(elsewhere):
         pytest.skip("`unshare -n` is not permitted here, so a machine without a network cannot be made")
     assert done.code == 0, done.text
     assert len(records(output)) == 3
-
-
-def test_the_sweep_of_these_tests_is_what_they_say():
-    assert (len(SWEEP["methods"]), len(SWEEP["tasks"]), SWEEP["seeds"]) == (3, 2, 2)

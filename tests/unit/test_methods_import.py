@@ -61,7 +61,7 @@ def test_rates_as_yaml_reads_them_are_accepted():
 
 
 def test_label_says_what_differs_from_the_defaults():
-    assert registry.find("kd")(layers=3, temperature=5).label == "kd:layers=3,temperature=5.0"
+    assert registry.find("kd")(layers=3, temperature=5).label == "kd:layers=3,temperature=5"
     assert registry.find("kd")(temperature=10).label == "kd"
 
 

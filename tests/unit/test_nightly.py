@@ -68,7 +68,7 @@ class World:
     def digest(self, module: str) -> str:
         return self.code.get(module, "1")
 
-    def train(self, job: Job, missing, console, options, session) -> None:
+    def train(self, job: Job, missing, *rest) -> None:
         for key, node in missing.items():
             self.ran.append(node.name)
             if (node.label, node.seed) in self.broken:

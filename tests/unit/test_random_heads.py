@@ -75,4 +75,4 @@ def test_offers_the_same_recovery_as_its_rival():
         assert RandomHeads.model_fields[field].default == SixteenHeads.model_fields[field].default
     assert (RandomHeads().heads, RandomHeads().epochs) == (0.3, 0)
     assert RandomHeads.needs == SixteenHeads.needs == ("finetune",)
-    assert RandomHeads(heads=0.5, epochs=1).label == "random-heads:heads=0.5,epochs=1.0"
+    assert RandomHeads(heads=0.5, epochs=1).label == "random-heads:heads=0.5,epochs=1"

@@ -84,7 +84,7 @@ def test_override_leaves_what_is_not_given():
         ({}, "own"),
         ({"heads": 0.3}, "own"),
         ({"heads": 0.5}, "own:heads=0.5"),
-        ({"heads": 0.50, "epochs": 2}, "own:heads=0.5,epochs=2.0"),
+        ({"heads": 0.50, "epochs": 2}, "own:heads=0.5,epochs=2"),
     ],
 )
 def test_a_label_is_the_name_and_what_is_not_at_its_default(fields, label):
