@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from benchmark import cluster
+from benchmark.config import Resources
+from tasks.errors import BadInput
+
+
+@pytest.fixture
+def nodes(monkeypatch):
+    """Pretend to be connected to a cluster of such nodes."""
+
+    def pretend(*resources: dict[str, float], autoscaler: tuple[dict[str, float], ...] = ()) -> None:
+        found = [{"Alive": True, "Resources": each} for each in resources]
+        found.append({"Alive": False, "Resources": {"CPU": 10_000.0, "GPU": 10_000.0}})
+        monkeypatch.setattr(cluster.ray, "nodes", lambda: found)
+        monkeypatch.setattr(
+            cluster,
+            "_autoscaler_could",
+            lambda wanted: any(cluster._fits(group, wanted) for group in autoscaler),
+        )
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("resources", "wanted", "expected"),
+    [
+        ([{"CPU": 2.0}], [{"cpu": 1}], 2),
+        ([{"CPU": 2.0}, {"CPU": 3.0}], [{"cpu": 1}], 5),
+        ([{"CPU": 2.0}, {"CPU": 3.0}], [{"cpu": 2}], 2),
+        ([{"CPU": 1.0}], [{"cpu": 0.1}], 10),
+        ([{"CPU": 8.0, "GPU": 1.0}], [{"cpu": 1, "gpu": 0.25}], 4),
+        ([{"CPU": 2.0, "GPU": 1.0}], [{"cpu": 1, "gpu": 0.25}], 2),
+        ([{"CPU": 8.0, "GPU": 1.0}], [{"cpu": 1, "gpu": 0.1}], 8),
+        ([{"CPU": 4.0}, {"CPU": 4.0, "GPU": 2.0}], [{"cpu": 2, "gpu": 1}], 2),
+        ([{"CPU": 4.0}], [{"cpu": 4}, {"cpu": 1}], 4),
+    ],
+)
+def test_slots_at_the_smallest_request(nodes, resources, wanted, expected):
+    nodes(*resources)
+    assert cluster.slots([Resources(**each) for each in wanted]) == expected
+
+
+@pytest.mark.parametrize(
+    ("resources", "wanted", "fragments"),
+    [
+        (
+            [{"CPU": 2.0}],
+            {"cpu": 3},
+            ["3 CPUs and 0 GPUs", "2 CPUs and 0 GPUs", "resources.cpu", "--address"],
+        ),
+        ([{"CPU": 2.0}, {"CPU": 2.0}], {"cpu": 4}, ["4 CPUs", "largest node has 2 CPUs"]),
+        ([{"CPU": 2.0}], {"cpu": 1, "gpu": 0.5}, ["0.5 GPUs", "0 GPUs"]),
+        ([{"CPU": 2.0, "GPU": 1.0}], {"cpu": 1, "gpu": 2}, ["2 GPUs", "2 CPUs and 1 GPUs"]),
+        ([{"CPU": 8.0}, {"CPU": 1.0, "GPU": 4.0}], {"cpu": 2, "gpu": 1}, ["2 CPUs and 1 GPUs"]),
+        ([], {"cpu": 1}, ["0 CPUs"]),
+    ],
+)
+def test_what_no_node_could_hold_is_refused(nodes, resources, wanted, fragments):
+    nodes(*resources)
+    with pytest.raises(BadInput) as caught:
+        cluster.slots([Resources(), Resources(**wanted)] if resources else [Resources(**wanted)])
+    for fragment in ["resources:", *fragments]:
+        assert fragment in str(caught.value)
+
+
+def test_an_autoscaler_is_waited_for_and_not_for_ever(nodes, monkeypatch):
+    nodes({"CPU": 0.0}, autoscaler=({"CPU": 4.0},))
+    monkeypatch.setattr(cluster.time, "sleep", lambda seconds: None)
+    said = []
+    with pytest.raises(BadInput, match=r"no node had room for a trial after 0\.05 s.*--wait"):
+        cluster.wait_for([Resources()], 0.05, said.append)
+    assert said
+
+    def grow(seconds: float) -> None:
+        nodes({"CPU": 0.0}, {"CPU": 4.0})
+
+    monkeypatch.setattr(cluster.time, "sleep", grow)
+    assert cluster.wait_for([Resources()], 600, said.append) == 4
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "no-such-host.invalid:6379", "127.0.0.1:port"])
+def test_an_address_where_nobody_answers_is_refused_at_once(address):
+    with pytest.raises(BadInput, match=f"--address {address}: no Ray cluster answers there"):
+        cluster._check_answers(address)
+
+
+def test_an_address_where_somebody_answers_is_tried():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=server.accept, daemon=True).start()
+        cluster._check_answers(f"127.0.0.1:{server.getsockname()[1]}")
+
+
+def test_workers_are_told_what_decides_where_they_look(monkeypatch):
+    monkeypatch.setenv("HF_HOME", "/models")
+    monkeypatch.setenv("LEANBOARD_CACHE", "/cache")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://s3")
+    monkeypatch.setenv("SECRET_OF_THE_USER", "x")
+    variables = cluster._worker_environment(offline=False)
+    assert variables["HF_HOME"] == "/models"
+    assert variables["LEANBOARD_CACHE"] == "/cache"
+    assert variables["AWS_ENDPOINT_URL"] == "http://s3"
+    assert "SECRET_OF_THE_USER" not in variables
+    assert "HF_HUB_OFFLINE" not in variables
+    offline = cluster._worker_environment(offline=True)
+    assert offline["HF_HUB_OFFLINE"] == offline["TRANSFORMERS_OFFLINE"] == "1"
+
+
+def test_the_code_that_is_shipped_is_ours_alone(tmp_path):
+    cluster._stage_code(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "leanboard",
+        "benchmark",
+        "methods",
+        "tasks",
+        "reports",
+    }
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert (tmp_path / "benchmark" / "trial.py") in files
+    assert not [path for path in files if path.suffix == ".pyc"]
+    # Ray refuses a working directory above 500 MiB, and sends it through its head.
+    assert sum(path.stat().st_size for path in files) < 20 * 2**20
