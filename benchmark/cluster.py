@@ -210,7 +210,7 @@ def _read_marker(url: str, marker: str) -> str | None:
 
 
 def _fits(node: dict[str, float], wanted: Resources) -> int:
-    by_cpu = int(node.get("CPU", 0) // wanted.cpu)
+    by_cpu = int(node.get("CPU", 0) / wanted.cpu + 1e-9)
     return min(by_cpu, int(node.get("GPU", 0) / wanted.gpu + 1e-9)) if wanted.gpu else by_cpu
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -27,6 +28,8 @@ class Interrupts:
 
     def listen(self) -> None:
         """Take the signals; again after `ray.init`, which installs a handler that aborts on SIGTERM."""
+        if threading.current_thread() is not threading.main_thread():
+            return  # Python gives signals to the main thread alone, and they are its business.
         for number in _SIGNALS:
             signal.signal(number, self._note)
 
@@ -69,5 +72,6 @@ def interruptible() -> Iterator[Interrupts]:
         interrupts.check()
         raise
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler or signal.SIG_DFL)

@@ -85,6 +85,14 @@ def test_the_sides_share_no_pattern_and_have_thirty_or_more(task):
 
 
 @every_task
+def test_the_sides_fill_a_slot_with_different_words(task):
+    def words(side: Side) -> set[tuple[str, str]]:
+        return {(slot, word.strip()) for slot, entries in side.words.items() for word in entries.split(",")}
+
+    assert not words(GRAMMARS[task].train) & words(GRAMMARS[task].validation)
+
+
+@every_task
 @pytest.mark.parametrize("split", list(SPLITS))
 def test_the_generator_makes_the_committed_rows(bundled, task, split):
     assert table(task, split).to_list() == bundled[task][split].to_list()

@@ -71,11 +71,14 @@ def test_what_no_node_could_hold_is_refused(nodes, resources, wanted, fragments)
 
 def test_an_autoscaler_is_waited_for_and_not_for_ever(nodes, monkeypatch):
     nodes({"CPU": 0.0}, autoscaler=({"CPU": 4.0},))
+    asked = []
+    monkeypatch.setattr(cluster, "request_resources", lambda bundles: asked.append(bundles))
     monkeypatch.setattr(cluster.time, "sleep", lambda seconds: None)
     said = []
     with pytest.raises(BadInput, match=r"no node had room for a trial after 0\.05 s.*--wait"):
         cluster.wait_for([Resources()], 0.05, said.append)
     assert said
+    assert asked == [[{"CPU": 1.0, "GPU": 0.0}], []]
 
     def grow(seconds: float) -> None:
         nodes({"CPU": 0.0}, {"CPU": 4.0})

@@ -55,6 +55,13 @@ def test_a_folder_gives_its_train_and_validation_splits(tmp_path):
     assert data["validation"]["label"][:] == splits["validation"]["label"]
 
 
+def test_folders_of_one_name_and_changed_files_are_told_apart(tmp_path):
+    for number, place in enumerate(("one/data", "two/data", "two/data")):
+        splits = {"train": rows(20 + number, seed=number), "validation": rows(10, seed=number)}
+        data = load(PAIRS, str(write_data(tmp_path / place, splits)))
+        assert data["train"]["first"][:] == splits["train"]["first"]
+
+
 def test_a_folder_is_read_without_a_network_and_without_noise(tmp_path, no_network, capfd):
     folder = write_data(tmp_path / "data")
     capfd.readouterr()

@@ -137,7 +137,7 @@ def row_keys(output: Output) -> list[str]:
     return sorted(output.job.plan.rows)
 
 
-def fail(output: Output, attempt: str = "f") -> None:
+def fail(output: Output, attempt: str = "f", ended: float = 3.0) -> None:
     key = row_keys(output)[0]
     node = output.job.plan.nodes[key]
     output.store.drop(key)
@@ -151,7 +151,7 @@ def fail(output: Output, attempt: str = "f") -> None:
             kind="timeout",
             message="ended after 5 s",
             started=1.0,
-            ended=3.0,
+            ended=ended,
         )
     )
 
@@ -169,7 +169,7 @@ def test_whatever_the_page_shows_has_changed_it_is_built_again(local):
         "the page gone": lambda: local.store.fs.rm_file(local.store.path("leaderboard/leaderboard.html")),
         "a record gone": lambda: local.store.drop(row_keys(local)[1]),
         "a failure": lambda: fail(local),
-        "another failure": lambda: fail(local, "g"),
+        "another failure": lambda: fail(local, "g", 4.0),
         "another manifest": lambda: setattr(
             local, "manifest", local.manifest.model_copy(update={"notes": ("another note",)})
         ),
