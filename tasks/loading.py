@@ -92,7 +92,7 @@ def _locate(task: Task, source: str) -> Path | _Pinned:
 def _read_folder(task: Task, folder: Path) -> DatasetDict:
     import datasets
 
-    # By itself the library's cache tells folders apart by their last name alone, and changed files not at all.
+    # The library's own cache knows folders by their last name alone, and changed files not at all.
     cache = Path(datasets.config.HF_DATASETS_CACHE) / "leanboard" / _folder_digest(task, folder)[:32]
     try:
         with _quiet(offline=True):
