@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from benchmark import environment
 from benchmark.assignment import Assignment, cache_folder
@@ -92,24 +92,6 @@ class Job:
             gpu=wanted.gpu,
             offline=self.offline,
         )
-
-    def manifest(self) -> dict[str, Any]:
-        """The job in plain JSON: what `status`, `report` and `logs` go by."""
-        return {
-            "sweep": self.sweep.model_dump(mode="json"),
-            "model": self.model.identity(),
-            "data": dict(self.plan.context.data),
-            "nodes": [
-                {
-                    "fingerprint": node.fingerprint,
-                    "label": node.label,
-                    "task": node.task,
-                    "seed": node.seed,
-                    "row": node.fingerprint in self.plan.rows,
-                }
-                for node in self.plan.nodes.values()
-            ],
-        }
 
 
 def resolve(
