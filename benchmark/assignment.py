@@ -33,6 +33,8 @@ class Assignment(BaseModel):
     seed: int
     needs: dict[str, str]
     """Fingerprint of each prerequisite, by its name."""
+    reads: dict[str, str] = {}
+    """Fingerprint of each method whose notes are read, by its name or label."""
     keep: bool
     """Whether other nodes start from this one's weights."""
     model: Source

@@ -79,6 +79,7 @@ class Job:
             task=self.plan.tasks[node.task],
             seed=node.seed,
             needs=dict(node.needs),
+            reads=dict(node.reads),
             keep=node.fingerprint in self.plan.kept,
             model=self.model,
             data=self.data,
@@ -112,7 +113,8 @@ def resolve(
     Raises:
         BadInput: unknown method, task, field or label; no such model or data.
     """
-    configured = _chosen(expand(sweep), methods, sweep.baseline)
+    everything = expand(sweep)
+    configured = _chosen(everything, methods, sweep.baseline)
     tasks = [
         _named(task_registry.task, name, sweep.source.where(("tasks", position)), "tasks")
         for position, name in enumerate(sweep.tasks)
@@ -142,7 +144,7 @@ def resolve(
         tasks=tasks,
         model=model,
         data=data,
-        plan=build(configured, tasks, sweep.seeds, context),
+        plan=build(configured, tasks, sweep.seeds, context, sweep=everything),
         store=Store(root, cache_folder()),
         output=root,
         offline=offline,

@@ -56,7 +56,7 @@ class Outdated:
             if (
                 record.digest != digest(type(node.work).__module__)
                 or (self.refresh == "all" and key not in self._known)
-                or any(need in outdated for _, need in node.needs)
+                or any(need in outdated for need in node.builds_on)
             ):
                 self._known[key] = _entry(record, self._known.get(key))
             if key in self._known and _waits(self._known[key], records, key):

@@ -10,6 +10,7 @@ from benchmark.fingerprint import PROTOCOL, fingerprint
 from methods import registry
 from methods.method import Method, Work
 from methods.settings import Training
+from tasks.errors import BadInput
 from tasks.task import Task
 
 
@@ -43,7 +44,14 @@ class Node:
     task: str
     seed: int
     needs: tuple[tuple[str, str], ...]
-    """(name, fingerprint) of each prerequisite."""
+    """(name, fingerprint) of each prerequisite, whose files it starts from."""
+    reads: tuple[tuple[str, str], ...] = ()
+    """(name or label, fingerprint) of each method whose notes alone it reads."""
+
+    @property
+    def builds_on(self) -> tuple[str, ...]:
+        """Fingerprints of the nodes that must be done before this one."""
+        return tuple(need for _, need in self.needs + self.reads)
 
     @property
     def label(self) -> str:
@@ -70,7 +78,7 @@ class Plan:
 
     def decides(self, node: Node) -> dict[str, Any]:
         """Everything that decides the node's result: the content of its fingerprint."""
-        return _decides(self.context, self.tasks[node.task], node.work, node.seed, node.needs)
+        return _decides(self.context, self.tasks[node.task], node.work, node.seed, node.needs + node.reads)
 
     def trials(self) -> Iterator[Node]:
         """The nodes that stand on the leaderboard."""
@@ -90,14 +98,33 @@ class Plan:
                 continue
             wanted.add(current)
             stack.extend(need for _, need in self.nodes[current].needs if not done.get(need, False))
+            stack.extend(need for _, need in self.nodes[current].reads if need not in done)
         return {key: node for key, node in self.nodes.items() if key in wanted}
 
 
-def build(methods: Iterable[Method], tasks: Iterable[Task], seeds: Iterable[int], context: Context) -> Plan:
-    """Lay out methods x tasks x seeds with their prerequisites."""
+def build(
+    methods: Iterable[Method],
+    tasks: Iterable[Task],
+    seeds: Iterable[int],
+    context: Context,
+    *,
+    sweep: Iterable[Method] = (),
+) -> Plan:
+    """Lay out methods x tasks x seeds with their prerequisites.
+
+    Args:
+        methods: the rows of the leaderboard.
+        tasks: what they are run on.
+        seeds: how often.
+        context: what all nodes share.
+        sweep: every method of the sweep, where `methods` is a choice of them; others may read their notes.
+
+    Raises:
+        BadInput: a method reads another by a name that several bear, or that reads it in turn.
+    """
     plan = Plan(context, {task.name: task for task in tasks})
     methods, seeds = list(methods), list(seeds)
-    layout = _Layout(plan)
+    layout = _Layout(plan, list(sweep) or methods)
     for task in plan.tasks:
         for seed in seeds:
             for method in methods:
@@ -110,35 +137,52 @@ class _Layout:
     """Adds nodes to a plan, each once."""
 
     plan: Plan
+    sweep: list[Method]
     known: dict[tuple[str, str, int], Node] = field(default_factory=dict)
     standards: dict[str, Work] = field(default_factory=dict)
+    making: list[str] = field(default_factory=list)
 
     def node(self, work: Work, task: str, seed: int) -> Node:
         key = (work.label, task, seed)
         if key not in self.known:
+            if work.label in self.making:
+                raise BadInput(
+                    f"methods read each other in a circle: {' -> '.join([*self.making, work.label])}"
+                )
+            self.making.append(work.label)
             self.known[key] = self._make(work, task, seed)
+            self.making.pop()
         return self.known[key]
 
     def _make(self, work: Work, task: str, seed: int) -> Node:
         needs = []
-        for name in work.prerequisites():
-            # Finding a work looks through all installed packages, which takes 10 ms.
-            if name not in self.standards:
-                self.standards[name] = self._standard(name)
-            need = self.node(self.standards[name], task, seed)
+        for wanted in work.prerequisites():
+            need = self.node(self._standard(wanted) if isinstance(wanted, str) else wanted, task, seed)
             self.plan.kept.add(need.fingerprint)
-            needs.append((name, need.fingerprint))
-        content = _decides(self.plan.context, self.plan.tasks[task], work, seed, tuple(needs))
-        node = Node(fingerprint(content), work, task, seed, tuple(needs))
+            needs.append((need.work.name, need.fingerprint))
+        reads = [(key, self.node(self._read(work, key), task, seed).fingerprint) for key in work.reads()]
+        content = _decides(self.plan.context, self.plan.tasks[task], work, seed, (*needs, *reads))
+        node = Node(fingerprint(content), work, task, seed, tuple(needs), tuple(reads))
         self.plan.nodes[node.fingerprint] = node
         return node
 
     def _standard(self, name: str) -> Work:
         """The work others start from: always with default fields, whatever grid the sweep runs of it."""
-        kind = registry.find(name)
-        if name == "finetune" and self.plan.context.redraws:
-            return kind.model_validate({"redraws": self.plan.context.redraws})
-        return kind()
+        # Finding a work looks through all installed packages, which takes 10 ms.
+        if name not in self.standards:
+            redraws = self.plan.context.redraws
+            fields = {"redraws": redraws} if name == "finetune" and redraws else {}
+            self.standards[name] = registry.find(name).model_validate(fields)
+        return self.standards[name]
+
+    def _read(self, reader: Work, key: str) -> Work:
+        """The method of the sweep that `key` means."""
+        labelled = [method for method in self.sweep if method.label == key]
+        found = labelled or [method for method in self.sweep if method.name == key]
+        if len(found) > 1:
+            labels = " or ".join(method.label for method in found)
+            raise BadInput(f"{reader.label}: {key!r} could be {labels}; name one in full")
+        return found[0] if found else self._standard(key)
 
 
 def _decides(
@@ -175,7 +219,7 @@ def longest_first(nodes: Mapping[str, Node]) -> dict[str, float]:
     chain = {key: node.work.cost() for key, node in nodes.items()}
     dependants: dict[str, list[str]] = {}
     for key, node in nodes.items():
-        for _, need in node.needs:
+        for need in node.builds_on:
             if need in nodes:
                 dependants.setdefault(need, []).append(key)
     # Nodes stand after what they need, so one pass from the end suffices.

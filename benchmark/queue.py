@@ -30,7 +30,7 @@ class Queue:
         self._position = {key: number for number, key in enumerate(self.nodes)}
         self._dependants: dict[str, list[str]] = {}
         for key, node in self.nodes.items():
-            self._waiting[key] = {need for _, need in node.needs if need in self.nodes}
+            self._waiting[key] = {need for need in node.builds_on if need in self.nodes}
             for need in self._waiting[key]:
                 self._dependants.setdefault(need, []).append(key)
             if not self._waiting[key]:

@@ -116,7 +116,9 @@ class _Trial:
                 checkpoint.save(model, self.folder / "result" / "model")
                 files |= _files(self.folder, "result")
         files |= _files(self.folder, "artifacts")
-        return self.store.put(self._record(run, prepared, outcome), self.assignment.attempt, files)
+        record = self.store.put(self._record(run, prepared, outcome), self.assignment.attempt, files)
+        shutil.rmtree(self.resume, ignore_errors=True)
+        return record
 
     def _prepare(self) -> Prepared:
         a = self.assignment
@@ -138,14 +140,13 @@ class _Trial:
         results: dict[str, Path] = {}
         self.teacher: Collapse | None = None
         for name, key in a.needs.items():
-            record = self.store.read(key)
-            if record is None:
-                raise PrerequisiteFailed(f"{name} ({key[:12]}) has no whole record; run the sweep again")
+            record = self._record_of(name, key)
             results[name] = self.store.fetch(record, "result")
             self.teacher = record.choice_collapse or record.teacher_collapse or self.teacher
         if self.teacher and self.teacher.collapsed and a.collapsed_teacher == "fail":
             raise PrerequisiteFailed(f"the start model collapsed: {self.teacher.reason}")
         (self.folder / "artifacts").mkdir()
+        self.resume.mkdir(parents=True, exist_ok=True)
         return Run(
             task=a.task,
             train=prepared.train,
@@ -156,9 +157,23 @@ class _Trial:
             device=self.device,
             model=self.model,
             results=results,
+            notes_of={name: self._record_of(name, key).notes for name, key in a.reads.items()},
             folder=self.folder / "artifacts",
+            resume=self.resume,
             report=self.report,
         )
+
+    def _record_of(self, name: str, key: str) -> Record:
+        record = self.store.read(key)
+        if record is None:
+            raise PrerequisiteFailed(f"{name} ({key[:12]}) has no whole record; run the sweep again")
+        return record
+
+    @property
+    def resume(self) -> Path:
+        """Where an attempt leaves what the next one goes on from; on this machine if the store is remote."""
+        key = self.assignment.fingerprint
+        return Path(self.store.path("resume", key)) if self.store.local else cache_folder() / "resume" / key
 
     def _score(self, model: PreTrainedModel, run: Run, prepared: Prepared) -> dict[str, Any]:
         """The final scoring, in fp32: the one place where the validation split is read."""

@@ -49,9 +49,21 @@ class Work(Settings):
         if name:
             cls.name, cls.family, cls.paper, cls.version, cls.needs = name, family, paper, version, needs
 
-    def prerequisites(self) -> tuple[str, ...]:
-        """Names of the works this one needs with these fields; overridden where fields decide."""
+    def prerequisites(self) -> tuple[str | Work, ...]:
+        """The works whose files this one starts from; overridden where fields decide.
+
+        A name stands for that work with default fields, a work for itself. The run finds the files under the
+        work's name in `results`.
+        """
         return self.needs
+
+    def reads(self) -> tuple[str, ...]:
+        """Labels, or names, of methods of the same sweep whose notes this one reads; it needs no weights.
+
+        A name that several methods of the sweep bear must be given as a label; one that none bears stands for
+        the method with default fields. The run finds the notes under the same key in `notes_of`.
+        """
+        return ()
 
     def cost(self) -> float:
         """Rough cost in units of one fine-tuning of the whole model, to start long trials first."""

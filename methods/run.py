@@ -46,6 +46,14 @@ class Run:
     """Folder of each prerequisite's result, by the prerequisite's name."""
     folder: Path
     """A folder for files of this trial; what lies in it is kept with the record."""
+    notes_of: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Notes of the methods that this one `reads`, by the key it gave; never their scores."""
+    resume: Path | None = None
+    """A folder that outlives a killed attempt, for what the next one goes on from; None keeps nothing.
+
+    Files are replaced whole (`os.replace`), since a kill may come at any instant. It is removed once the
+    record is written.
+    """
     report: Report = lambda step, metrics: None
     """Send live metrics of a step to the progress line and MLflow."""
     cost: Cost = field(default_factory=Cost)

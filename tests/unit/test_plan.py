@@ -7,11 +7,14 @@ import pytest
 from small_plans import METHODS, graph, plan
 
 from benchmark.fingerprint import fingerprint
-from benchmark.plan import longest_first
+from benchmark.plan import build, longest_first
 from methods.baselines.finetune import Finetune
 from methods.baselines.finetune_more import FinetuneMore
 from methods.distillation.kd import KnowledgeDistillation
+from methods.pruning.head_pruning import HeadPruning
+from methods.pruning.random_heads import RandomHeads
 from methods.pruning.sixteen_heads import SixteenHeads
+from tasks.errors import BadInput
 from tasks.glue import RTE
 
 
@@ -157,3 +160,52 @@ def test_planning_ten_thousand_trials_takes_little_more_than_their_fingerprints(
     assert [fingerprint(built.decides(node)) for node in built.nodes.values()] == list(built.nodes)
     # Measured 2; looking up a method for every node made it 150.
     assert planning < 15 * (time.perf_counter() - begun)
+
+
+class Reader(HeadPruning, name="reader", family="pruning", needs=("finetune",)):
+    """Takes its counts from another method's record."""
+
+    like: str = "random-heads"
+
+    def order(self, run, model):
+        return []
+
+    def reads(self):
+        return (self.like,)
+
+
+def test_notes_are_read_from_the_sweep_s_method_whose_weights_are_not_kept():
+    built = one_task(RandomHeads(heads=0.5), Reader())
+    reader = next(node for node in built.nodes.values() if node.work.name == "reader")
+    (key, need), *_ = reader.reads
+    assert (key, built.nodes[need].label) == ("random-heads", "random-heads:heads=0.5")
+    assert need not in built.kept
+    assert dict(built.decides(reader)["needs"])["random-heads"] == need
+    order = list(built.nodes)
+    assert order.index(need) < order.index(reader.fingerprint)
+
+
+def test_a_record_without_weights_is_enough_to_be_read():
+    built = one_task(RandomHeads(), Reader())
+    assert names(built.missing(done(built, "finetune", bare=("random-heads",)))) == {"reader.rte.1"}
+    assert names(built.missing(done(built, "finetune"))) == {"reader.rte.1", "random-heads.rte.1"}
+
+
+def test_what_is_read_is_made_even_when_the_sweep_lacks_it():
+    built = one_task(Reader())
+    assert {node.label for node in built.nodes.values()} == {"finetune", "random-heads", "reader"}
+    assert {node.label for node in built.trials()} == {"reader"}
+
+
+def test_a_choice_of_methods_reads_the_whole_sweep_s():
+    everything = [RandomHeads(heads=0.5), Reader()]
+    built = build([Reader()], [RTE], [1], plan().context, sweep=everything)
+    assert "random-heads:heads=0.5" in {node.label for node in built.nodes.values()}
+
+
+def test_reading_a_name_of_several_or_in_a_circle_is_refused():
+    with pytest.raises(BadInput, match="name one in full"):
+        one_task(RandomHeads(heads=0.5), RandomHeads(heads=0.4), Reader())
+    assert one_task(RandomHeads(heads=0.5), RandomHeads(heads=0.4), Reader(like="random-heads:heads=0.4"))
+    with pytest.raises(BadInput, match="in a circle: reader"):
+        one_task(Reader(like="reader"))
