@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
@@ -29,15 +30,23 @@ def leaderboard_table(board: Leaderboard) -> Table:
     table = Table(
         title=f"{escape(board.sweep.name)}: median of {len(board.sweep.seeds)} seeds, in points{state}",
         caption="against the baseline: ▲ better  ▼ worse  = equivalent  ~ within noise",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     table.add_column("method", overflow="fold")
-    for column in ("overall", *tasks, "parameters"):
+    for column in ("overall", *tasks, "params"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in board.overall:
         cells = [_cell(rows.get((row.label, task))) for task in ("overall", *tasks)]
         size = "" if row.parameters is None else f"{row.parameters / 1e6:.1f} M"
-        table.add_row(escape(row.label), *cells, size)
+        table.add_row(_in_words(row.label), *cells, size)
     return table
+
+
+def _in_words(label: str) -> str:
+    """A label that a narrow terminal breaks between its fields."""
+    name, _, fields = label.partition(":")
+    return escape(" ".join([name, *fields.split(",")]).strip())
 
 
 def _cell(row: Row | None) -> str:
