@@ -83,6 +83,7 @@ def describe(job: Job, command: str, machine: str | None = None) -> Manifest:
                 TaskFacts(
                     name=task.name,
                     title=task.title,
+                    short=task.short,
                     primary=task.primary,
                     margin=margins.get(task.name, task.margin),
                     overall=task.overall,

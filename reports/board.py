@@ -19,6 +19,7 @@ class TaskFacts(_Plain):
 
     name: str
     title: str = ""
+    short: str = ""
     primary: Literal["accuracy", "f1", "matthews"]
     margin: float = Field(gt=0)
     """Equivalence margin in points."""

@@ -55,7 +55,7 @@ def to_html(board: Leaderboard, figures: Mapping[str, str]) -> str:
 
 def title(task: TaskFacts) -> str:
     """Return how a task is written."""
-    return task.title or task.name
+    return task.short or task.name
 
 
 def sentence(row: Row, board: Leaderboard) -> str:

@@ -48,6 +48,8 @@ class Task(BaseModel):
     licence: str = ""
     citation: str = ""
     title: str = ""
+    short: str = ""
+    """What papers call it, where its name is not that: `SST-2`."""
 
     @model_validator(mode="after")
     def _primary_is_a_metric(self) -> Task:

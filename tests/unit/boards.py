@@ -96,7 +96,7 @@ def make(*, faults: bool = True, seeds: int = 5, tasks=TASKS, methods=METHODS, e
         name="demo",
         model="minilm",
         data="bundled",
-        tasks=tuple(TaskFacts(name=t, title=TITLES[t], primary=v[3], margin=v[4]) for t, v in tasks.items()),
+        tasks=tuple(TaskFacts(name=t, short=TITLES[t], primary=v[3], margin=v[4]) for t, v in tasks.items()),
         methods=tuple(
             MethodFacts(label=m, method=m.split(":")[0], family=v[0], params=v[1]) for m, v in methods.items()
         ),
