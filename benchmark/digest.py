@@ -95,6 +95,7 @@ def _content(module: str) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@functools.cache
 def _version(name: str) -> str:
     try:
         return version(name)

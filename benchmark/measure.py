@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import resource
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from reports.record import Model
 
 FLOPS_LENGTH = 128
 """Tokens of the example whose forward FLOPs are recorded."""
+_counted: dict[str, float] = {}
 
 
 def measure(model: PreTrainedModel, scratch: Path) -> Model:
@@ -26,15 +28,23 @@ def measure(model: PreTrainedModel, scratch: Path) -> Model:
         scratch: a folder for a checkpoint, removed by the caller.
     """
     saved = checkpoint.save(model, scratch / "model")
+    architecture = checkpoint.architecture(model)
     return Model(
         parameters=encoders.parameters(model),
-        # By its polynomial: a small model may have fewer positions than tokens counted here.
-        flops=flops_by_length(model)(FLOPS_LENGTH),
+        flops=_flops(model, json.dumps(architecture, sort_keys=True)),
         checkpoint_bytes=sum(file.stat().st_size for file in saved.iterdir() if file.is_file()),
-        architecture=checkpoint.architecture(model),
+        architecture=architecture,
         signature=checkpoint.signature(model),
         heads=encoders.head_counts(model),
     )
+
+
+def _flops(model: PreTrainedModel, architecture: str) -> float:
+    """Count once for every architecture that this process meets; the count takes as long as ten passes."""
+    if architecture not in _counted:
+        # By its polynomial: a small model may have fewer positions than tokens counted here.
+        _counted[architecture] = flops_by_length(model)(FLOPS_LENGTH)
+    return _counted[architecture]
 
 
 def reset_peak_memory() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -94,6 +95,12 @@ def tokenizer(source: str, revision: str | None, offline: bool = False) -> Token
     return Tokenizer(backend, hashlib.sha256(decides.encode()).hexdigest())
 
 
+@functools.cache
+def _versions() -> dict[str, str]:
+    """Versions of what decides the tokens; reading one from the installed packages takes a millisecond."""
+    return {name: version(name) for name in ("tokenizers", "transformers", "datasets")}
+
+
 def tokenised(
     task: Task, source: str, tokenizer: Tokenizer, *, max_length: int, cache: Path, offline: bool = False
 ) -> dict[str, Tokens]:
@@ -121,7 +128,7 @@ def tokenised(
         "data": identity(task, source),
         "task": task.model_dump(include={"config", "columns", "label", "labels"}),
         "tokenizer": tokenizer.digest,
-        "libraries": {name: version(name) for name in ("tokenizers", "transformers", "datasets")},
+        "libraries": _versions(),
         "max_length": max_length,
     }
     key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
