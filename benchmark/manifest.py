@@ -50,6 +50,8 @@ class Manifest(BaseModel):
     latency: LatencySettings | None
     machine: str | None = None
     """Where latencies were measured."""
+    night: str | None = None
+    """The nightly run that wrote it, whose runs have an MLflow parent of their own."""
     notes: tuple[str, ...] = ()
 
     def rows(self) -> dict[str, ManifestNode]:
@@ -70,7 +72,9 @@ class Manifest(BaseModel):
         store.write_text(FILE, self.model_dump_json(indent=1))
 
 
-def describe(job: Job, command: str, machine: str | None = None) -> Manifest:
+def describe(
+    job: Job, command: str, machine: str | None = None, night: str | None = None
+) -> Manifest:
     """Make the manifest of a job."""
     margins = job.sweep.margins
     overall = {"margin": margins["overall"]} if "overall" in margins else {}
@@ -120,6 +124,7 @@ def describe(job: Job, command: str, machine: str | None = None) -> Manifest:
         ),
         latency=job.sweep.latency,
         machine=machine,
+        night=night,
         notes=tuple(_notes(job)),
     )
 

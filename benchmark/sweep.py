@@ -91,11 +91,11 @@ def _run(job: Job, console: Console, options: Options, interrupts: Interrupts) -
     _report_scan(job, scan, console)
     missing = job.missing(scan)
     known = Manifest.read(job.store)
-    manifest = describe(job, options.command, known.machine if known else None)
+    manifest = describe(job, options.command, known.machine if known else None, options.night)
     # Written before the work, so that `status` and `logs` can follow it.
     if manifest != known:
         manifest.write(job.store)
-    session = Session(job.store, Sheet(job.name, manifest.sweep.config, options.night))
+    session = Session(job.store, Sheet(job.name, manifest.sweep.config, manifest.night))
     try:
         if missing or _untimed(job, manifest, scan):
             check_data(job)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from small_plans import leave
 
-from benchmark import latency
+from benchmark import latency, tracking
+from benchmark.cli import looking
 from benchmark.job import resolve
 from benchmark.load import make_sweep
 from benchmark.manifest import describe
@@ -213,3 +214,19 @@ def test_records_of_other_sweeps_in_the_folder_stay_out(local):
     made = local.leave(key, decides=other.plan.decides(other.plan.nodes[key]))
     assert made.fingerprint in local.store.scan().records
     assert [len(row.scores) for row in local.publish().board.rows] == [3, 3]
+
+
+@pytest.mark.parametrize("night", [None, "2026-07-30"])
+def test_after_a_night_its_own_runs_are_found(local, night, monkeypatch):
+    local.manifest.model_copy(update={"night": night}).write(local.store)
+    asked = []
+
+    def listen(place, sheet, *rest):
+        asked.append(sheet.night)
+        return tracking.Synced(0, 0, 0)
+
+    monkeypatch.setattr(tracking, "sync", listen)
+    monkeypatch.setattr(tracking.state, "links", lambda store, place, sheet: asked.append(sheet.night) or {})
+    looking.report(local.store.url, as_json=True)
+    looking.sync(local.store.url)
+    assert asked == [night, night]
