@@ -13,7 +13,7 @@ from benchmark.fingerprint import fingerprint
 from benchmark.manifest import Manifest
 from benchmark.store import Store
 from reports.board import Leaderboard
-from reports.record import Failure, Record
+from reports.record import Failure, Latency, Record
 
 FOLDER = "leaderboard"
 
@@ -53,7 +53,7 @@ def publish(
     timed = {}
     if manifest.latency and manifest.machine:
         timed = latency.load(store, trials, manifest.latency, manifest.machine)
-    state = _state(manifest, trials, failures, sorted(timed), links or {})
+    state = _state(manifest, trials, failures, timed, links or {})
     page = store.address(FOLDER, "leaderboard.html")
     folder = Path(store.path(FOLDER)) if store.local else _copy_of(store)
     known = store.read_json(f"{FOLDER}/state.json")
@@ -95,19 +95,22 @@ def _state(
     manifest: Manifest,
     trials: Iterable[Record],
     failures: Mapping[str, Failure],
-    timed: list[str],
+    timed: Mapping[str, Latency],
     links: Mapping[tuple[str, str], str],
 ) -> dict[str, str]:
-    """Digest of all that the page shows, its own templates and code included."""
+    """Digest of all that the page says, its own templates and code included.
+
+    The command that wrote it is left out: another spelling of it is no news.
+    """
     from benchmark.digest import sources
 
     return {
         "digest": fingerprint(
             {
-                "manifest": manifest.model_dump(mode="json"),
+                "manifest": manifest.model_dump(mode="json", exclude={"sweep": {"command"}, "night": True}),
                 "records": sorted((record.fingerprint, record.ended) for record in trials),
                 "failures": sorted((failure.fingerprint, failure.attempt) for failure in failures.values()),
-                "latencies": timed,
+                "latencies": [timed[key].model_dump(mode="json") for key in sorted(timed)],
                 "links": sorted((*key, url) for key, url in links.items()),
                 "code": sources("reports"),
             }

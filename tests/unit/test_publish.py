@@ -157,8 +157,8 @@ def fail(output: Output, attempt: str = "f", ended: float = 3.0) -> None:
     )
 
 
-def time_it(output: Output) -> None:
-    batch = {"median_ms": 1.0, "q1_ms": 0.9, "q3_ms": 1.1, "repeats": 3}
+def time_it(output: Output, milliseconds: float = 1.0) -> None:
+    batch = {"median_ms": milliseconds, "q1_ms": 0.9, "q3_ms": 1.1, "repeats": 3}
     found = Latency(signature="finetune", machine="here", precision="fp32", length=8, batches={"1": batch})
     latency.save(output.store, [found], output.job.sweep.latency, "here")
 
@@ -167,6 +167,7 @@ def test_whatever_the_page_shows_has_changed_it_is_built_again(local):
     changes = {
         "a record made again": lambda: local.leave(row_keys(local)[0], ended=9.0),
         "a latency": lambda: time_it(local),
+        "another latency": lambda: time_it(local, 1.05),
         "the page gone": lambda: local.store.fs.rm_file(local.store.path("leaderboard/leaderboard.html")),
         "a record gone": lambda: local.store.drop(row_keys(local)[1]),
         "a failure": lambda: fail(local),
@@ -180,6 +181,13 @@ def test_whatever_the_page_shows_has_changed_it_is_built_again(local):
         change()
         assert local.publish().fresh, name
         assert not local.publish().fresh, name
+
+
+def test_the_spelling_of_the_command_is_no_news(local):
+    local.publish()
+    sweep = local.manifest.sweep.model_copy(update={"command": "leanboard run ./first.yaml -o out"})
+    local.manifest = local.manifest.model_copy(update={"sweep": sweep, "night": "2026-07-30"})
+    assert not local.publish().fresh
 
 
 def test_links_are_part_of_the_page(local):
