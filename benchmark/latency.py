@@ -27,6 +27,12 @@ def first_seeds(records: Iterable[Record]) -> dict[tuple[str, str], Record]:
     return chosen
 
 
+def architectures(records: Iterable[Record]) -> dict[str, dict[str, Any]]:
+    """What `checkpoint.build` takes of every row's model, by signature; rows of equal models are one."""
+    models = [record.model for record in first_seeds(records).values() if record.model]
+    return {model.signature: model.architecture for model in models}
+
+
 def machine(device: str, threads: int, gpu: str | None = None) -> str:
     """Name what latencies are comparable on: the processor or GPU, threads and library; never the host."""
     where = gpu if device == "cuda" and gpu else f"{environment.processor()}, {threads} thread(s)"
@@ -34,15 +40,31 @@ def machine(device: str, threads: int, gpu: str | None = None) -> str:
 
 
 def load(store: Store, records: Iterable[Record], settings: LatencySettings, name: str) -> dict[str, Latency]:
-    """Latencies measured before, by signature; those of other machines are never mixed in."""
+    """Latencies measured before on one machine, by signature."""
     found = {}
-    for record in first_seeds(records).values():
-        assert record.model is not None
-        signature = record.model.signature
+    for signature in architectures(records):
         content = store.read_json(_path(signature, settings, name))
         if content:
             found[signature] = Latency.model_validate(content)
     return found
+
+
+def newest(
+    store: Store, records: Iterable[Record], settings: LatencySettings, machines: Iterable[str]
+) -> dict[str, Latency]:
+    """Latencies by signature of the newest machine that timed them all, or else of the one that timed most.
+
+    Those of different machines are never mixed.
+
+    Args:
+        store: the output.
+        records: the trials whose latencies are wanted.
+        settings: how they were measured.
+        machines: names of `machine`, the newest first.
+    """
+    records = list(records)
+    sets = [load(store, records, settings, name) for name in machines]
+    return max(sets, key=len, default={})  # Of equal sets the first.
 
 
 def save(store: Store, latencies: Iterable[Latency], settings: LatencySettings, name: str) -> None:
@@ -62,7 +84,7 @@ def _path(signature: str, settings: LatencySettings, name: str) -> str:
 
 
 def measure(
-    architectures: Mapping[str, dict[str, Any]],
+    wanted: Mapping[str, dict[str, Any]],
     settings: LatencySettings,
     device: str,
     threads: int,
@@ -74,7 +96,7 @@ def measure(
     all of them alike. fp32, full sequences without padding, tokens made beforehand.
 
     Args:
-        architectures: what `checkpoint.build` takes, by signature.
+        wanted: what `checkpoint.build` takes, by signature.
         settings: batch sizes, length, repeats.
         device: where to run.
         threads: CPU threads.
@@ -85,7 +107,7 @@ def measure(
     from methods import checkpoint
 
     torch.set_num_threads(threads)
-    models = {key: checkpoint.build(content).to(device).eval() for key, content in architectures.items()}
+    models = {key: checkpoint.build(content).to(device).eval() for key, content in wanted.items()}
     words = min(model.config.vocab_size for model in models.values())
     inputs = {
         size: torch.randint(words, (size, settings.length), device=device) for size in settings.batch_sizes

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmark import latency
 from benchmark.assignment import cache_folder
@@ -16,6 +17,9 @@ from reports.board import Leaderboard
 from reports.record import Failure, Latency, Record
 
 FOLDER = "leaderboard"
+
+# Of the manifest what does not change the page: latencies are looked at themselves.
+_NO_NEWS: Any = {"sweep": {"command"}, "night": True, "machines": True}
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,7 @@ def publish(
     rows = manifest.rows()
     trials = [record for record in records if record.fingerprint in rows]
     failures = store.failures(rows.keys() - {record.fingerprint for record in trials})
-    timed = {}
-    if manifest.latency and manifest.machine:
-        timed = latency.load(store, trials, manifest.latency, manifest.machine)
+    timed = latency.newest(store, trials, manifest.latency, manifest.machines) if manifest.latency else {}
     state = _state(manifest, trials, failures, timed, links or {})
     page = store.address(FOLDER, "leaderboard.html")
     folder = Path(store.path(FOLDER)) if store.local else _copy_of(store)
@@ -107,7 +109,7 @@ def _state(
     return {
         "digest": fingerprint(
             {
-                "manifest": manifest.model_dump(mode="json", exclude={"sweep": {"command"}, "night": True}),
+                "manifest": manifest.model_dump(mode="json", exclude=_NO_NEWS),
                 "records": sorted((record.fingerprint, record.ended) for record in trials),
                 "failures": sorted((failure.fingerprint, failure.attempt) for failure in failures.values()),
                 "latencies": [timed[key].model_dump(mode="json") for key in sorted(timed)],

@@ -53,6 +53,22 @@ def test_what_was_saved_is_found_for_the_same_machine_and_settings_alone(store):
         assert latency.load(store, records, SETTINGS.model_copy(update=change), "here") == {}
 
 
+def test_the_newest_machine_that_timed_all_is_shown_and_none_are_mixed(store):
+    records = [record({"n": n}, label=name, model=model(name)) for n, name in enumerate(("one", "two"))]
+
+    def shown(*machines: str) -> dict[str, str]:
+        found = latency.newest(store, records, SETTINGS, machines)
+        return {key: each.machine for key, each in found.items()}
+
+    assert shown() == shown("old") == {}
+    latency.save(store, [measured("one", "new")], SETTINGS, "new")
+    assert shown("new", "old") == {"one": "new"}
+    latency.save(store, [measured(name, "old") for name in ("one", "two")], SETTINGS, "old")
+    assert shown("new", "old") == {"one": "old", "two": "old"}
+    latency.save(store, [measured("two", "new")], SETTINGS, "new")
+    assert shown("new", "old") == {"one": "new", "two": "new"}
+
+
 def test_a_machine_is_named_by_what_decides_time():
     one, two = latency.machine("cpu", 1), latency.machine("cpu", 2)
     assert one != two

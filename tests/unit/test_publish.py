@@ -38,7 +38,7 @@ class Output:
         self.job = resolve(make_sweep(SWEEP), output=root)
         self.store = Store(root, folder / "cache")
         self.folder = folder
-        self.manifest = describe(self.job, "leanboard run first.yaml", "here")
+        self.manifest = describe(self.job, "leanboard run first.yaml", ("here",))
         for node in self.job.plan.trials():
             self.leave(node.fingerprint)
 
