@@ -139,7 +139,8 @@ def _work(
         _run_nodes(job, missing, console, options, session, interrupts)
         scan = _scan(job, options)
         if job.sweep.latency:
-            manifest = _time(job, job.sweep.latency, manifest, scan, console)
+            with session.paused():
+                manifest = _time(job, job.sweep.latency, manifest, scan, console)
     return manifest, scan
 
 
@@ -153,10 +154,12 @@ def _time(job: Job, settings: LatencySettings, manifest: Manifest, scan: Scan, c
     device = job.plan.context.training.device
     threads = max(1, int(job.sweep.resources.cpu))
     try:
-        with console.status("measuring latency, nothing else running"):
-            wanted = _untimed(job, manifest, scan)
-            known = {name: set(latency.load(job.store, records, settings, name)) for name in manifest.machines}
-            timed = cluster.measure_latency(wanted, known, settings, device, threads)
+        wanted = _untimed(job, manifest, scan)
+        if wanted:
+            # Said once: a line that moves would be something else running.
+            console.print("[dim]measuring latency, nothing else running[/]")
+        known = {name: set(latency.load(job.store, records, settings, name)) for name in manifest.machines}
+        timed = cluster.measure_latency(wanted, known, settings, device, threads)
     except (BadInput, RuntimeError, RayError) as error:
         reason = str(error).strip().splitlines()[-1]
         console.print(f"[yellow]latency was not measured: {escape(reason)}[/]", soft_wrap=True)

@@ -2,6 +2,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
@@ -157,6 +158,21 @@ def test_live_metrics_of_an_attempt_are_gathered_and_those_of_the_next_are_not()
     gather("a", reports, queue)
     assert [step for step, *_ in reports] == [1, 2]
     assert [event.arguments[0] for event in queue] == ["b", "a", "a"]
+
+
+def test_a_paused_mirror_writes_nothing_and_then_all(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmark.tracking.mirror._GATHER_SECONDS", 0.0)
+    monkeypatch.setattr(Mirror, "_connected", lambda self: None)
+    monkeypatch.setattr(Runs, "begin", lambda runs: None)
+    mirror, written = Mirror(Place("unused", None), Sheet("s"), Store(str(tmp_path))), []
+    mirror.start()
+    with mirror.paused():
+        for number in range(3):
+            mirror._put(lambda runs, number=number: written.append(number))
+        time.sleep(0.2)
+        assert written == []
+    assert mirror.close(10).lost == 0
+    assert written == [0, 1, 2]
 
 
 def test_queue_is_bounded_and_live_metrics_go_first(tmp_path):
