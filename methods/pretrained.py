@@ -41,10 +41,10 @@ class Source:
     """What transformers' `from_pretrained` gets."""
 
     def identity(self) -> dict[str, str]:
-        """What a fingerprint holds: the Hub's commit, or the sha256 of a folder's content; never a path."""
+        """What a fingerprint holds: the Hub's commit, or the sha256 of a folder's content, whatever its name."""
         if self.revision:
             return {"id": self.id, "revision": self.revision}
-        return {"id": self.id, "sha256": _content_hash(Path(self.path))}
+        return {"sha256": _content_hash(Path(self.path))}
 
     def on_this_machine(self) -> Source:
         """The same encoder as this machine has it: the packaged one lies where its package is installed."""

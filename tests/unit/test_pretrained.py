@@ -71,14 +71,14 @@ def test_a_checkpoint_without_the_encoder_is_refused(folder, tiny_bert):
 
 
 def test_identity_is_content_not_place(folder):
-    (folder / "elsewhere").mkdir()
-    shutil.copytree(folder / "encoder", folder / "elsewhere" / "encoder")
-    copy = resolve(folder / "elsewhere")
-    (folder / "elsewhere" / "encoder" / "README.md").write_text("notes")
+    shutil.copytree(folder / "encoder", folder / "elsewhere" / "renamed")
+    copy = resolve(folder / "elsewhere", "renamed")
+    (folder / "elsewhere" / "renamed" / "README.md").write_text("notes")
     assert copy.path != resolve(folder).path
+    assert copy.id != resolve(folder).id
     assert copy.identity() == resolve(folder).identity()
     assert str(folder) not in str(copy.identity())
-    config = folder / "elsewhere" / "encoder" / "config.json"
+    config = folder / "elsewhere" / "renamed" / "config.json"
     config.write_text(config.read_text() + " ")
     assert copy.identity() != resolve(folder).identity()
 
