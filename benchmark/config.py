@@ -47,7 +47,8 @@ class Sweep(Settings):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the output folder and MLflow run"
     )
     model: str = Field(
-        min_length=1, description="pretrained encoder: a Hub id, a folder, or `minilm` (packaged)"
+        min_length=1,
+        description="pretrained encoder: a Hub id, `id@revision` to pin one, a folder, or `minilm` (packaged)",
     )
     data: str = Field("nyu-mll/glue", description="Hub id, a folder in the Hub's layout, or `bundled`")
     tasks: tuple[str, ...] = Field(min_length=1, description="see `leanboard list tasks`")
