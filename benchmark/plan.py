@@ -26,7 +26,7 @@ class Context:
     exceptions: Mapping[str, Training]
     """Training settings of the methods whose resources give them another device, by name."""
     limit: int | None
-    selection: float
+    selection: float | int
     redraws: int = 0
     """How often a collapsed start model is drawn again before it is used."""
 
