@@ -159,6 +159,7 @@ class _Trial:
             results=results,
             notes_of={name: self._record_of(name, key).notes for name, key in a.reads.items()},
             folder=self.folder / "artifacts",
+            redraws=a.decides.get("redraws", 0),
             resume=self.resume,
             report=self.report,
         )
