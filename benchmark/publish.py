@@ -51,6 +51,8 @@ def publish(
         links: MLflow runs by (label, task).
         force: build even if nothing has changed.
     """
+    records = list(records)
+    manifest = _with_start_models(manifest, records)
     rows = manifest.rows()
     trials = [record for record in records if record.fingerprint in rows]
     failures = store.failures(rows.keys() - {record.fingerprint for record in trials})
@@ -87,6 +89,19 @@ def publish(
             (folder / name).write_bytes(file)
     store.write_json(f"{FOLDER}/state.json", state)
     return Published(board, folder, page, fresh=True)
+
+
+def _with_start_models(manifest: Manifest, records: Iterable[Record]) -> Manifest:
+    """Say how large the start models are, which rows are compared with whatever the baseline is."""
+    sizes = {
+        record.task: record.model.parameters.total
+        for record in records
+        if record.label == "finetune" and record.model
+    }
+    tasks = [
+        task.model_copy(update={"teacher_parameters": sizes.get(task.name)}) for task in manifest.sweep.tasks
+    ]
+    return manifest.model_copy(update={"sweep": manifest.sweep.model_copy(update={"tasks": tuple(tasks)})})
 
 
 def _copy_of(store: Store) -> Path:

@@ -31,6 +31,16 @@ SWEEP = {
 }
 
 
+def model(signature: str) -> Model:
+    return Model(
+        parameters=Parameters(total=10, encoder=5, embeddings=5),
+        flops=1.0,
+        checkpoint_bytes=40,
+        architecture={},
+        signature=signature,
+    )
+
+
 class Output:
     """An output folder with the records of a finished sweep."""
 
@@ -63,13 +73,7 @@ class Output:
             "primary": "accuracy",
             "scores": score(labels, logits, ["accuracy"]),
             "collapse": collapse(labels, logits, "accuracy"),
-            "model": Model(
-                parameters=Parameters(total=10, encoder=5, embeddings=5),
-                flops=1.0,
-                checkpoint_bytes=40,
-                architecture={},
-                signature=node.label,
-            ),
+            "model": model(node.label),
             "seconds": {"total": 1.0},
             "started": 1.0,
             "ended": 2.0,
@@ -111,6 +115,18 @@ def test_the_first_time_every_file_is_written(output):
     )
     assert len(content["rows"]) == 2
     assert [len(row["scores"]) for row in content["rows"]] == [3, 3]
+
+
+def test_models_are_compared_in_size_with_the_start_model_whatever_the_baseline(local):
+    """A row says how much smaller it is than the model it was made from."""
+    half = Parameters(total=5, encoder=2, embeddings=3)
+    for key in row_keys(local):
+        if local.job.plan.nodes[key].label != "finetune":
+            local.leave(key, model=model("kd").model_copy(update={"parameters": half}))
+    sweep = local.manifest.sweep.model_copy(update={"baseline": "kd:layers=3"})
+    local.manifest = local.manifest.model_copy(update={"sweep": sweep})
+    found = {row.label: row.compression for row in local.publish().board.rows}
+    assert found == {"finetune": 1.0, "kd:layers=3": 2.0}
 
 
 def test_nothing_changed_nothing_is_written(output, monkeypatch):
