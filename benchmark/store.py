@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,6 +155,15 @@ class Store(Root):
                 if key not in latest or failure.ended > latest[key].ended:
                     latest[key] = failure
         return latest
+
+    def attempts(self, keys: Collection[str]) -> dict[str, set[str]]:
+        """Names of the attempts that have left payload, by fingerprint."""
+        found: dict[str, set[str]] = {}
+        for path in self._listing():
+            key, *inside = path.split("/")
+            if key in keys and len(inside) > 1:
+                found.setdefault(key, set()).add(inside[0])
+        return found
 
     def started(self, key: str, attempt: str) -> dict[str, Any] | None:
         """What an attempt wrote down when it began; None if it never got that far."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from benchmark import latency
+from benchmark import latency, orphans
 from benchmark.assignment import Outcome, cache_folder
 from benchmark.config import LatencySettings
 from benchmark.digest import digest
@@ -99,6 +99,7 @@ def _run(job: Job, console: Console, options: Options, interrupts: Interrupts) -
     try:
         if missing or _untimed(job, manifest, scan):
             check_data(job)
+            orphans.remove(job.store, job.plan.nodes.keys(), scan.records)
             manifest, scan = _work(job, missing, manifest, session, console, options, interrupts)
         records = list(scan.records.values())
         pairs = [(method.label, task.name) for method in job.methods for task in job.tasks]
