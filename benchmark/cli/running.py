@@ -128,8 +128,8 @@ def nightly(
 
     Exit codes: 3 a regression; 1 a trial has no result, or nothing had to be run, so that nothing was tested.
     """
-    from benchmark import nightly as night
     from benchmark.interrupts import Interrupted
+    from benchmark.night import nightly as night
     from benchmark.sweep import Options
 
     console = Console()

@@ -15,10 +15,11 @@ from boards import predictions as draw
 from boards import record as make_record
 from rich.console import Console
 
-from benchmark import cluster, nightly, nights, outdated, sweep
+from benchmark import cluster, sweep
 from benchmark.grid import expand
 from benchmark.job import Job
 from benchmark.load import make_sweep
+from benchmark.night import nightly, nights, outdated
 from benchmark.plan import Context, build
 from benchmark.publish import Published
 from benchmark.store import Store

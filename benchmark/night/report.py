@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.nights import Cell, Finding, Night
+from benchmark.night.nights import Cell, Finding, Night
 from benchmark.sweep import Result
 from reports.record import Failure, Record
 from reports.regression import FRESH_SEEDS, Change, Confirmation

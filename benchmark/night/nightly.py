@@ -2,9 +2,9 @@
 
 A night makes again what other code or other libraries made, publishes the leaderboard, and tests every cell
 that was made again against the last published night (`reports.regression`). A suspicious loss is looked at
-again with five fresh seeds; only what these confirm is a regression. A night is published
-(`benchmark.nights`) when no trial is missing, so the next one is compared with a whole night. A night in
-which nothing had to be run tests nothing: it is not published, and says so with an exit code of 1.
+again with five fresh seeds; only what these confirm is a regression. A night in
+which no trial is missing is published (`benchmark.night.nights`), so the next one is compared with a whole
+night. One in which nothing had to be run tests nothing: it is not published, and its exit code is 1.
 
 The earlier code is not kept: libraries cannot be put back, and a loss that a new library brings must be found
 too. Fresh seeds are therefore run with tonight's code and compared with what the earlier night left.
@@ -21,13 +21,14 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from benchmark import digest, environment, nights, sweep
+from benchmark import digest, environment, sweep
 from benchmark.interrupts import interruptible
 from benchmark.job import Job
-from benchmark.lock import locked
-from benchmark.night_report import Outcome, count_reused
-from benchmark.nights import Cell, Finding, Night, Trial
-from benchmark.outdated import Outdated, Refresh
+from benchmark.night import nights
+from benchmark.night.lock import locked
+from benchmark.night.nights import Cell, Finding, Night, Trial
+from benchmark.night.outdated import Outdated, Refresh
+from benchmark.night.report import Outcome, count_reused
 from benchmark.plan import build
 from benchmark.sweep import Options
 from reports.board import TaskFacts
