@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import io
 import json
 import uuid
@@ -15,7 +16,7 @@ from benchmark.load import make_sweep
 from benchmark.manifest import describe
 from benchmark.publish import publish
 from benchmark.store import Store
-from reports import predictions
+from reports import leaderboard, predictions, tables
 from reports.metrics import collapse, score
 from reports.predictions import Predictions
 from reports.record import Failure, Latency, Model, Parameters, Record
@@ -102,6 +103,16 @@ def local(tmp_path) -> Output:
     return Output(str(tmp_path / "out"), tmp_path)
 
 
+@pytest.fixture
+def plain(monkeypatch):
+    """Pages of JSON alone, from few draws: whether a page is built again does not depend on how it looks."""
+    monkeypatch.setattr(leaderboard, "build", functools.partial(leaderboard.build, replicates=100))
+    content = {"leaderboard.html": tables.to_json, "leaderboard.json": tables.to_json}
+    monkeypatch.setattr(
+        "reports.publish.render", lambda board: {name: to(board).encode() for name, to in content.items()}
+    )
+
+
 def test_the_first_time_every_file_is_written(output):
     published = output.publish()
     assert published.fresh
@@ -117,7 +128,7 @@ def test_the_first_time_every_file_is_written(output):
     assert [len(row["scores"]) for row in content["rows"]] == [3, 3]
 
 
-def test_models_are_compared_in_size_with_the_start_model_whatever_the_baseline(local):
+def test_models_are_compared_in_size_with_the_start_model_whatever_the_baseline(local, plain):
     """A row says how much smaller it is than the model it was made from."""
     half = Parameters(total=5, encoder=2, embeddings=3)
     for key in row_keys(local):
@@ -129,7 +140,7 @@ def test_models_are_compared_in_size_with_the_start_model_whatever_the_baseline(
     assert found == {"finetune": 1.0, "kd:layers=3": 2.0}
 
 
-def test_nothing_changed_nothing_is_written(output, monkeypatch):
+def test_nothing_changed_nothing_is_written(output, plain, monkeypatch):
     first = output.publish()
     before = output.files()
 
@@ -179,7 +190,7 @@ def time_it(output: Output, milliseconds: float = 1.0) -> None:
     latency.save(output.store, [found], output.job.sweep.latency, "here")
 
 
-def test_whatever_the_page_shows_has_changed_it_is_built_again(local):
+def test_whatever_the_page_shows_has_changed_it_is_built_again(local, plain):
     changes = {
         "a record made again": lambda: local.leave(row_keys(local)[0], ended=9.0),
         "a latency": lambda: time_it(local),
@@ -199,7 +210,7 @@ def test_whatever_the_page_shows_has_changed_it_is_built_again(local):
         assert not local.publish().fresh, name
 
 
-def test_the_spelling_of_the_command_is_no_news(local):
+def test_the_spelling_of_the_command_is_no_news(local, plain):
     local.publish()
     sweep = local.manifest.sweep.model_copy(update={"command": "leanboard run ./first.yaml -o out"})
     local.manifest = local.manifest.model_copy(update={"sweep": sweep, "night": "2026-07-30"})
@@ -217,7 +228,7 @@ def test_links_are_part_of_the_page(local):
     )
 
 
-def test_new_code_of_the_reports_builds_the_page_again(local, monkeypatch):
+def test_new_code_of_the_reports_builds_the_page_again(local, plain, monkeypatch):
     local.publish()
     monkeypatch.setattr("benchmark.digest.sources", lambda package: "another")
     assert local.publish().fresh
@@ -231,7 +242,7 @@ def test_a_failed_trial_makes_the_board_incomplete(local):
     assert "timeout" in page
 
 
-def test_records_of_other_sweeps_in_the_folder_stay_out(local):
+def test_records_of_other_sweeps_in_the_folder_stay_out(local, plain):
     other = resolve(make_sweep({**SWEEP, "limit": 64}), output=local.store.url)
     key = next(iter(other.plan.rows))
     local.job.plan.nodes[key] = other.plan.nodes[key]
@@ -241,7 +252,7 @@ def test_records_of_other_sweeps_in_the_folder_stay_out(local):
 
 
 @pytest.mark.parametrize("night", [None, "2026-07-30"])
-def test_after_a_night_its_own_runs_are_found(local, night, monkeypatch):
+def test_after_a_night_its_own_runs_are_found(local, plain, night, monkeypatch):
     local.manifest.model_copy(update={"night": night}).write(local.store)
     asked = []
 
