@@ -61,7 +61,8 @@ class Outcome:
         if not self.trials:
             return f"Night {self.name}: NOTHING CAME OF IT, all {planned} trials failed."
         if self.earlier is None:
-            return f"Night {self.name}: {len(self.trials)} of {planned} trials have a result."
+            ran = "" if self.result.ran else "; this command ran none"
+            return f"Night {self.name}: {len(self.trials)} of {planned} trials have a result{ran}."
         if self.idle:
             return (
                 f"Night {self.name}: NOTHING WAS RUN, so nothing was tested. All {planned} trials were made "
