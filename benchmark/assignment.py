@@ -41,7 +41,7 @@ class Assignment(BaseModel):
     data: str
     training: Training
     limit: int | None
-    selection: float
+    selection: float | int
     collapsed_teacher: CollapsedTeacher
     store: str
     timeout: float

@@ -10,7 +10,7 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,10 +146,22 @@ def is_several() -> bool:
 
 
 def measure_latency(
-    architectures: Mapping[str, dict[str, Any]], settings: LatencySettings, device: str, threads: int
+    wanted: Mapping[str, dict[str, Any]],
+    known: Mapping[str, Collection[str]],
+    settings: LatencySettings,
+    device: str,
+    threads: int,
 ) -> list[Latency]:
-    """Time models in a task that holds all CPUs of its node, so that nothing else of ours runs there."""
-    if not architectures:
+    """Time models in a task that holds all CPUs of its node, so that nothing else of ours runs there.
+
+    Args:
+        wanted: architectures by signature.
+        known: by machine the signatures it has timed; only there they are not timed again.
+        settings: batch sizes, length, repeats.
+        device: where to run.
+        threads: CPU threads.
+    """
+    if not wanted:
         return []
     gpus = 1 if device == "cuda" else 0
     nodes = [
@@ -159,16 +171,22 @@ def measure_latency(
         raise BadInput("latency: no node with a GPU is left to measure on; run again, or set `latency: null`")
     cpus = max(node.get("CPU", 0) for node in nodes)
     task = ray.remote(num_cpus=cpus, num_gpus=gpus)(_measure_latency)
-    return ray.get(task.remote(dict(architectures), settings, device, threads))
+    return ray.get(task.remote(dict(wanted), dict(known), settings, device, threads))
 
 
 def _measure_latency(
-    architectures: dict[str, dict[str, Any]], settings: LatencySettings, device: str, threads: int
+    wanted: dict[str, dict[str, Any]],
+    known: dict[str, Collection[str]],
+    settings: LatencySettings,
+    device: str,
+    threads: int,
 ) -> list[Latency]:
     import torch
 
     gpu = torch.cuda.get_device_name() if device == "cuda" else None
-    return latency.measure(architectures, settings, device, threads, latency.machine(device, threads, gpu))
+    name = latency.machine(device, threads, gpu)
+    missing = {key: content for key, content in wanted.items() if key not in known.get(name, ())}
+    return latency.measure(missing, settings, device, threads, name) if missing else []
 
 
 def check_store(store: Store) -> None:

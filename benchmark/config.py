@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, PrivateAttr, field_validator, model_validator
 
@@ -47,7 +47,8 @@ class Sweep(Settings):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the output folder and MLflow run"
     )
     model: str = Field(
-        min_length=1, description="pretrained encoder: a Hub id, a folder, or `minilm` (packaged)"
+        min_length=1,
+        description="pretrained encoder: a Hub id, pinned as `id@revision`; a folder; or `minilm` (packaged)",
     )
     data: str = Field("nyu-mll/glue", description="Hub id, a folder in the Hub's layout, or `bundled`")
     tasks: tuple[str, ...] = Field(min_length=1, description="see `leanboard list tasks`")
@@ -56,7 +57,9 @@ class Sweep(Settings):
     )
     seeds: tuple[int, ...] = Field((1, 2, 3, 4, 5), min_length=1, description="a number n means 1..n")
     limit: int | None = Field(None, ge=8, description="training examples per task, stratified; null: all")
-    selection: float = Field(0.2, gt=0, lt=1, description="share of train held out for choices")
+    selection: Annotated[float, Field(gt=0, lt=1)] | Annotated[int, Field(ge=2)] = Field(
+        0.2, description="share of train held out for choices, or a number of examples"
+    )
     train: Training = Field(default_factory=Training, description="how every model is trained")
     resources: SweepResources = Field(default_factory=SweepResources, description="CPUs and GPUs of a trial")
     timeout: float = Field(7200, gt=0, description="seconds after which a trial is killed")
@@ -88,6 +91,17 @@ class Sweep(Settings):
         if twice:
             raise ValueError(f"{', '.join(map(str, twice))} stands twice; every entry is run once")
         return values
+
+    @field_validator("selection", mode="before")
+    @classmethod
+    def _share_or_count(cls, selection: Any) -> Any:
+        # One sentence instead of one for each branch of the union.
+        number = isinstance(selection, int | float) and not isinstance(selection, bool)
+        if number and not (0 < selection < 1 or (isinstance(selection, int) and selection >= 2)):
+            raise ValueError(
+                f"must be a share between 0 and 1 or a whole number of examples from 2, not {selection}"
+            )
+        return selection
 
     @field_validator("methods", mode="before")
     @classmethod

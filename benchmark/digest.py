@@ -6,7 +6,9 @@ import ast
 import functools
 import hashlib
 import importlib.util
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator, Mapping
+from importlib.machinery import ModuleSpec
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
 from benchmark.fingerprint import fingerprint
@@ -29,7 +31,8 @@ def digest(module: str) -> str:
     """Digest of the environment in which works of `module` run.
 
     The sources are `module` and everything of this project it imports, found by reading import statements,
-    so a change to one method leaves the digest of the others alone.
+    so a change to one method leaves the digest of the others alone. Of a plug-in they are all files of its
+    top-level package, and what these import from beside it in the same distribution.
     """
     sources = {name: _content(name) for name in sorted(_closure(module) | _closure(_ENTRY))}
     return fingerprint({"sources": sources, "libraries": libraries()})
@@ -47,13 +50,26 @@ def sources(package: str) -> str:
 @functools.cache
 def _closure(module: str) -> frozenset[str]:
     found: set[str] = set()
-    stack = [module]
+    stack = [*_whole(module)]
     while stack:
         current = stack.pop()
         if current not in found and _file(current) is not None:
             found.add(current)
-            stack.extend(_imports(current))
+            stack.extend(name for imported in _imports(current) for name in _whole(imported))
     return frozenset(found)
+
+
+def _whole(module: str) -> Iterator[str]:
+    """The module, and if it is a plug-in's every other one of its top-level package: relative imports too."""
+    top = module.split(".")[0]
+    yield module
+    if top in _OURS:
+        return
+    spec = _spec(top)
+    for folder in (spec and spec.submodule_search_locations) or ():
+        for path in Path(folder).rglob("*.py"):
+            parts = path.relative_to(folder).with_suffix("").parts
+            yield ".".join((top, *(parts[:-1] if parts[-1] == "__init__" else parts)))
 
 
 @functools.cache
@@ -67,16 +83,51 @@ def _imports(module: str) -> tuple[str, ...]:
         elif isinstance(statement, ast.ImportFrom) and statement.module and statement.level == 0:
             # `from package import x`: x may be a module or a name in one.
             names += [statement.module, *(f"{statement.module}.{alias.name}" for alias in statement.names)]
-    return tuple(name for name in names if name.split(".")[0] in _OURS)
+    top = module.split(".")[0]
+    return tuple(name for name in names if _belongs(name.split(".")[0], top))
+
+
+def _belongs(name: str, top: str) -> bool:
+    """Whether a top-level name that modules of `top` import is ours, or a companion of a plug-in `top`."""
+    if name in _OURS or top in _OURS or name == top:
+        return name in _OURS
+    beside = _folder(name)
+    # In site-packages everything stands beside everything.
+    return beside is not None and beside == _folder(top) and _distributions(name) == _distributions(top)
+
+
+@functools.cache
+def _folder(top: str) -> Path | None:
+    """Where a top-level module or package lies."""
+    spec = _spec(top)
+    if spec is None:
+        return None
+    for folder in spec.submodule_search_locations or ():
+        return Path(folder).parent
+    return Path(spec.origin).parent if spec.has_location and spec.origin else None
+
+
+def _distributions(top: str) -> frozenset[str]:
+    """The installed distributions that a top-level name belongs to; none for files that lie on the path."""
+    return frozenset(_packages().get(top, ()))
+
+
+@functools.cache
+def _packages() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
+def _spec(top: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(top)
+    except ValueError:  # `__main__` has none.
+        return None
 
 
 @functools.cache
 def _file(module: str) -> Path | None:
     top, *rest = module.split(".")
-    try:
-        spec = importlib.util.find_spec(top)
-    except ValueError:  # `__main__` has none.
-        return None
+    spec = _spec(top)
     if spec is None:
         return None
     # Asking for the spec of `a.b.c` would import `a.b`, and torch with it.

@@ -1,11 +1,11 @@
-"""What `leanboard doctor` examines."""
+"""What `leanboard doctor` examines: whether everything is there, and what to do where it is not."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
@@ -29,9 +29,19 @@ class Finding:
 
 def examine(sweep: Path | None, *, offline: bool) -> list[Finding]:
     """Examine this machine, and a sweep's model and data if one is named."""
-    findings = [Finding(name, version(name)) for name in _SHOWN]
-    findings += [_cores(), _bf16(), _gpu(), _disk(), _ray(), _mlflow()]
+    findings = [_installed(name) for name in _SHOWN]
+    findings += [_cores(), _disk()]
+    if all(finding.ok for finding in findings[: len(_SHOWN)]):
+        findings += [_bf16(), _gpu(), _ray(), _mlflow(), _bundled()]
+    findings += [_minilm(), _hub(offline)]
     return findings + (_sweep(sweep, offline) if sweep else [])
+
+
+def _installed(name: str) -> Finding:
+    try:
+        return Finding(name, version(name))
+    except PackageNotFoundError:
+        return Finding(name, "is not installed; run: pip install leanboard", ok=False)
 
 
 def _cores() -> Finding:
@@ -89,6 +99,47 @@ def _mlflow() -> Finding:
         except Exception as error:
             return Finding("MLflow", f"cannot write a sqlite store: {error}", ok=False)
     return Finding("MLflow", "writes a sqlite store")
+
+
+def _minilm() -> Finding:
+    from methods import pretrained
+
+    try:
+        found = pretrained.resolve("minilm", folder=Path.cwd(), offline=True)
+    except BadInput as error:
+        return Finding("model minilm", str(error), ok=False, optional=True)
+    return Finding("model minilm", f"packaged, at {found.path}")
+
+
+def _bundled() -> Finding:
+    from tasks import loading
+    from tasks.glue import GLUE
+
+    try:
+        for task in GLUE:
+            loading.load(task, "bundled", offline=True)
+    except BadInput as error:
+        return Finding("data bundled", str(error), ok=False)
+    return Finding("data bundled", f"{len(GLUE)} tasks")
+
+
+def _hub(offline: bool) -> Finding:
+    """Whether models and data can be fetched."""
+    if offline:
+        return Finding("Hub", "not asked (--offline); what was fetched before can be used", optional=True)
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    try:
+        api.dataset_info("nyu-mll/glue", timeout=10)
+    except Exception as error:  # What the Hub's HTTP client raises depends on the client's version.
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        found = (
+            f"{api.endpoint} cannot be reached ({reason}); folders, `bundled`, `minilm` and what was fetched "
+            "before can be used"
+        )
+        return Finding("Hub", found, ok=False, optional=True)
+    return Finding("Hub", f"{api.endpoint} answers")
 
 
 def _sweep(path: Path, offline: bool) -> list[Finding]:

@@ -17,8 +17,6 @@ class Estimate:
 
     seconds: float | None
     """Worker seconds; None before anything like it has been measured."""
-    guessed: int
-    """Nodes whose time is scaled from another method or task."""
     disk_bytes: int
     """Weights that will be kept, because other nodes start from them."""
 
@@ -37,12 +35,11 @@ def estimate(
     known = {row: statistics.median(seconds) for row, seconds in by_row.items()}
     unit_by_task = {task: seconds for (label, task), seconds in known.items() if label == "finetune"}
     unit = statistics.median(unit_by_task.values()) if unit_by_task else None
-    total, guessed = 0.0, 0
+    total = 0.0
     for node in missing.values():
         if (node.label, node.task) in known:
             total += known[node.label, node.task]
         elif unit is not None:
             total += node.work.cost() * unit_by_task.get(node.task, unit)
-            guessed += 1
     disk = model_bytes * sum(1 for key in missing if key in kept)
-    return Estimate(total if known and unit is not None else None, guessed, disk)
+    return Estimate(total if known and unit is not None else None, disk)

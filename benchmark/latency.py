@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from benchmark import environment
 from benchmark.config import LatencySettings
@@ -14,8 +17,15 @@ from benchmark.fingerprint import PROTOCOL, fingerprint
 from benchmark.store import Store
 from reports.record import Latency, Record
 
-WARM_UP = 3
-"""Passes before timing; the first ones allocate memory and choose kernels."""
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+WARM_UP = 20
+"""Passes of each model and batch size before timing."""
+WARM_UP_MILLISECONDS = 1000.0
+"""Time after which a warm-up ends sooner: passes of 50 ms and more are steady after fewer."""
+WARM_UP_LEAST = 3
+"""Passes that every warm-up has, however long they take."""
 
 
 def first_seeds(records: Iterable[Record]) -> dict[tuple[str, str], Record]:
@@ -27,6 +37,12 @@ def first_seeds(records: Iterable[Record]) -> dict[tuple[str, str], Record]:
     return chosen
 
 
+def architectures(records: Iterable[Record]) -> dict[str, dict[str, Any]]:
+    """What `checkpoint.build` takes of every row's model, by signature; rows of equal models are one."""
+    models = [record.model for record in first_seeds(records).values() if record.model]
+    return {model.signature: model.architecture for model in models}
+
+
 def machine(device: str, threads: int, gpu: str | None = None) -> str:
     """Name what latencies are comparable on: the processor or GPU, threads and library; never the host."""
     where = gpu if device == "cuda" and gpu else f"{environment.processor()}, {threads} thread(s)"
@@ -34,15 +50,31 @@ def machine(device: str, threads: int, gpu: str | None = None) -> str:
 
 
 def load(store: Store, records: Iterable[Record], settings: LatencySettings, name: str) -> dict[str, Latency]:
-    """Latencies measured before, by signature; those of other machines are never mixed in."""
+    """Latencies measured before on one machine, by signature."""
     found = {}
-    for record in first_seeds(records).values():
-        assert record.model is not None
-        signature = record.model.signature
+    for signature in architectures(records):
         content = store.read_json(_path(signature, settings, name))
         if content:
             found[signature] = Latency.model_validate(content)
     return found
+
+
+def newest(
+    store: Store, records: Iterable[Record], settings: LatencySettings, machines: Iterable[str]
+) -> dict[str, Latency]:
+    """Latencies by signature of the newest machine that timed them all, or else of the one that timed most.
+
+    Those of different machines are never mixed.
+
+    Args:
+        store: the output.
+        records: the trials whose latencies are wanted.
+        settings: how they were measured.
+        machines: names of `machine`, the newest first.
+    """
+    records = list(records)
+    sets = [load(store, records, settings, name) for name in machines]
+    return max(sets, key=len, default={})  # Of equal sets the first.
 
 
 def save(store: Store, latencies: Iterable[Latency], settings: LatencySettings, name: str) -> None:
@@ -62,7 +94,7 @@ def _path(signature: str, settings: LatencySettings, name: str) -> str:
 
 
 def measure(
-    architectures: Mapping[str, dict[str, Any]],
+    wanted: Mapping[str, dict[str, Any]],
     settings: LatencySettings,
     device: str,
     threads: int,
@@ -71,10 +103,11 @@ def measure(
     """Time forward passes of freshly built models; weights are random, which time does not depend on.
 
     Every repeat goes once through all architectures and batch sizes, so a slow minute of the machine hits
-    all of them alike. fp32, full sequences without padding, tokens made beforehand.
+    all of them alike. fp32, full sequences without padding, tokens made beforehand. The warm-up is 20 passes,
+    or as many as a second holds and at least three.
 
     Args:
-        architectures: what `checkpoint.build` takes, by signature.
+        wanted: what `checkpoint.build` takes, by signature.
         settings: batch sizes, length, repeats.
         device: where to run.
         threads: CPU threads.
@@ -82,30 +115,34 @@ def measure(
     """
     import torch
 
-    from methods import checkpoint
-
     torch.set_num_threads(threads)
-    models = {key: checkpoint.build(content).to(device).eval() for key, content in architectures.items()}
-    words = min(model.config.vocab_size for model in models.values())
+    models = _Models(wanted, device)
+    words = min(content["vocab_size"] for content in wanted.values())
     inputs = {
         size: torch.randint(words, (size, settings.length), device=device) for size in settings.batch_sizes
     }
-    times: dict[tuple[str, int], list[float]] = {(key, size): [] for key in models for size in inputs}
+    times: dict[tuple[str, int], list[float]] = {(key, size): [] for key in wanted for size in inputs}
 
-    def forward(key: str, size: int) -> float:
+    def forward(model: PreTrainedModel, size: int) -> float:
         begun = time.perf_counter()
-        models[key](input_ids=inputs[size])
+        model(input_ids=inputs[size])
         if device == "cuda":
             torch.cuda.synchronize()
         return 1000 * (time.perf_counter() - begun)
 
     with torch.inference_mode():
-        for key, size in times:
-            for _ in range(WARM_UP):
-                forward(key, size)
+        for key in wanted:
+            model = models.of(key)
+            for size in inputs:
+                _warm_up(functools.partial(forward, model, size))
         for _ in range(settings.repeats):
-            for key, size in times:
-                times[key, size].append(forward(key, size))
+            for key in wanted:
+                model = models.of(key)
+                if not models.stays(key):
+                    # Its weights are new to memory and cache.
+                    forward(model, min(inputs))
+                for size in inputs:
+                    times[key, size].append(forward(model, size))
     return [
         Latency(
             signature=key,
@@ -114,8 +151,55 @@ def measure(
             length=settings.length,
             batches={str(size): _summary(times[key, size]) for size in inputs},
         )
-        for key in models
+        for key in wanted
     ]
+
+
+class _Models:
+    """Models by signature: as many stay as fit into half of the free memory, others are built at their turn.
+
+    Interleaving comes back to every model once per repeat; a sweep may have more of them than memory holds.
+    """
+
+    def __init__(self, wanted: Mapping[str, dict[str, Any]], device: str) -> None:
+        self.wanted = wanted
+        self.device = device
+        self.left = _free_bytes(device) // 2
+        self.kept: dict[str, PreTrainedModel] = {}
+
+    def of(self, key: str) -> PreTrainedModel:
+        """The model of a signature, in eval mode on the device."""
+        from methods import checkpoint
+
+        if key in self.kept:
+            return self.kept[key]
+        model = checkpoint.build(self.wanted[key]).to(self.device).eval()
+        size = sum(tensor.nbytes for tensor in model.parameters())
+        if size <= self.left:
+            self.left -= size
+            self.kept[key] = model
+        return model
+
+    def stays(self, key: str) -> bool:
+        """Whether the model is in memory between its turns."""
+        return key in self.kept
+
+
+def _free_bytes(device: str) -> int:
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.mem_get_info()[0]
+    return psutil.virtual_memory().available
+
+
+def _warm_up(forward: Callable[[], float]) -> None:
+    """Pass until times are steady: the first passes allocate memory and choose kernels."""
+    spent = 0.0
+    for number in range(WARM_UP):
+        if number >= WARM_UP_LEAST and spent >= WARM_UP_MILLISECONDS:
+            return
+        spent += forward()
 
 
 def _summary(milliseconds: list[float]) -> dict[str, float]:

@@ -48,8 +48,10 @@ class Manifest(BaseModel):
     """Identity of each task's data."""
     nodes: tuple[ManifestNode, ...]
     latency: LatencySettings | None
-    machine: str | None = None
-    """Where latencies were measured."""
+    machines: tuple[str, ...] = ()
+    """Where latencies were measured, the newest first."""
+    night: str | None = None
+    """The nightly run that wrote it, whose runs have an MLflow parent of their own."""
     notes: tuple[str, ...] = ()
 
     def rows(self) -> dict[str, ManifestNode]:
@@ -70,7 +72,7 @@ class Manifest(BaseModel):
         store.write_text(FILE, self.model_dump_json(indent=1))
 
 
-def describe(job: Job, command: str, machine: str | None = None) -> Manifest:
+def describe(job: Job, command: str, machines: tuple[str, ...] = (), night: str | None = None) -> Manifest:
     """Make the manifest of a job."""
     margins = job.sweep.margins
     overall = {"margin": margins["overall"]} if "overall" in margins else {}
@@ -119,7 +121,8 @@ def describe(job: Job, command: str, machine: str | None = None) -> Manifest:
             for node in job.plan.nodes.values()
         ),
         latency=job.sweep.latency,
-        machine=machine,
+        machines=machines,
+        night=night,
         notes=tuple(_notes(job)),
     )
 

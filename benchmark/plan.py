@@ -26,7 +26,7 @@ class Context:
     exceptions: Mapping[str, Training]
     """Training settings of the methods whose resources give them another device, by name."""
     limit: int | None
-    selection: float
+    selection: float | int
     redraws: int = 0
     """How often a collapsed start model is drawn again before it is used."""
 
@@ -170,9 +170,7 @@ class _Layout:
         """The work others start from: always with default fields, whatever grid the sweep runs of it."""
         # Finding a work looks through all installed packages, which takes 10 ms.
         if name not in self.standards:
-            redraws = self.plan.context.redraws
-            fields = {"redraws": redraws} if name == "finetune" and redraws else {}
-            self.standards[name] = registry.find(name).model_validate(fields)
+            self.standards[name] = registry.find(name)()
         return self.standards[name]
 
     def _read(self, reader: Work, key: str) -> Work:
@@ -188,7 +186,7 @@ class _Layout:
 def _decides(
     context: Context, task: Task, work: Work, seed: int, needs: tuple[tuple[str, str], ...]
 ) -> dict[str, Any]:
-    return {
+    content = {
         "protocol": PROTOCOL,
         "method": work.name,
         "version": work.version,
@@ -202,6 +200,10 @@ def _decides(
         "seed": seed,
         "needs": dict(needs),
     }
+    # The baseline with default fields is the start model, and redrawn with it.
+    if context.redraws and work.label == "finetune":
+        content["redraws"] = context.redraws
+    return content
 
 
 def _task_content(task: Task) -> dict[str, Any]:

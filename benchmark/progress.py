@@ -87,12 +87,10 @@ class Progress:
 
     def seconds_left(self) -> float | None:
         """Estimate from the work done so far, in units of one fine-tuning; None before anything is done."""
-        cost = {key: node.work.cost() for key, node in self.queue.nodes.items()}
-        done = sum(cost[key] for key in self.queue.done)
-        if not done:
+        queue = self.queue
+        if not queue.work_done:
             return None
-        left = sum(cost[key] for key in cost if key not in self.queue.done and key not in self.queue.failed)
-        return (time.monotonic() - self.begun) * left / done
+        return (time.monotonic() - self.begun) * queue.work_left / queue.work_done
 
     def _line(self, text: str) -> None:
         counts, total = self.counts(), len(self.queue.nodes)

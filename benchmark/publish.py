@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmark import latency
 from benchmark.assignment import cache_folder
@@ -13,9 +14,12 @@ from benchmark.fingerprint import fingerprint
 from benchmark.manifest import Manifest
 from benchmark.store import Store
 from reports.board import Leaderboard
-from reports.record import Failure, Record
+from reports.record import Failure, Latency, Record
 
 FOLDER = "leaderboard"
+
+# Of the manifest what does not change the page: latencies are looked at themselves.
+_NO_NEWS: Any = {"sweep": {"command"}, "night": True, "machines": True}
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,13 @@ def publish(
         links: MLflow runs by (label, task).
         force: build even if nothing has changed.
     """
+    records = list(records)
+    manifest = _with_start_models(manifest, records)
     rows = manifest.rows()
     trials = [record for record in records if record.fingerprint in rows]
     failures = store.failures(rows.keys() - {record.fingerprint for record in trials})
-    timed = {}
-    if manifest.latency and manifest.machine:
-        timed = latency.load(store, trials, manifest.latency, manifest.machine)
-    state = _state(manifest, trials, failures, sorted(timed), links or {})
+    timed = latency.newest(store, trials, manifest.latency, manifest.machines) if manifest.latency else {}
+    state = _state(manifest, trials, failures, timed, links or {})
     page = store.address(FOLDER, "leaderboard.html")
     folder = Path(store.path(FOLDER)) if store.local else _copy_of(store)
     known = store.read_json(f"{FOLDER}/state.json")
@@ -87,6 +91,19 @@ def publish(
     return Published(board, folder, page, fresh=True)
 
 
+def _with_start_models(manifest: Manifest, records: Iterable[Record]) -> Manifest:
+    """Say how large the start models are, which rows are compared with whatever the baseline is."""
+    sizes = {
+        record.task: record.model.parameters.total
+        for record in records
+        if record.label == "finetune" and record.model
+    }
+    tasks = [
+        task.model_copy(update={"teacher_parameters": sizes.get(task.name)}) for task in manifest.sweep.tasks
+    ]
+    return manifest.model_copy(update={"sweep": manifest.sweep.model_copy(update={"tasks": tuple(tasks)})})
+
+
 def _copy_of(store: Store) -> Path:
     return cache_folder() / "leaderboards" / fingerprint(store.url)[:16]
 
@@ -95,19 +112,22 @@ def _state(
     manifest: Manifest,
     trials: Iterable[Record],
     failures: Mapping[str, Failure],
-    timed: list[str],
+    timed: Mapping[str, Latency],
     links: Mapping[tuple[str, str], str],
 ) -> dict[str, str]:
-    """Digest of all that the page shows, its own templates and code included."""
+    """Digest of all that the page says, its own templates and code included.
+
+    The command that wrote it is left out: another spelling of it is no news.
+    """
     from benchmark.digest import sources
 
     return {
         "digest": fingerprint(
             {
-                "manifest": manifest.model_dump(mode="json"),
+                "manifest": manifest.model_dump(mode="json", exclude=_NO_NEWS),
                 "records": sorted((record.fingerprint, record.ended) for record in trials),
                 "failures": sorted((failure.fingerprint, failure.attempt) for failure in failures.values()),
-                "latencies": timed,
+                "latencies": [timed[key].model_dump(mode="json") for key in sorted(timed)],
                 "links": sorted((*key, url) for key, url in links.items()),
                 "code": sources("reports"),
             }

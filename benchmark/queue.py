@@ -21,6 +21,10 @@ class Queue:
     done: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     """Kind of failure by fingerprint."""
+    work_done: float = 0.0
+    """`cost()` of the nodes that are done; kept here because the live line asks several times a second."""
+    work_left: float = 0.0
+    """`cost()` of the nodes that have not ended."""
     _waiting: dict[str, set[str]] = field(default_factory=dict)
     _ready: list[tuple[float, int, str]] = field(default_factory=list)
     _losses: dict[str, int] = field(default_factory=dict)
@@ -29,6 +33,7 @@ class Queue:
         self._priority = longest_first(self.nodes)
         self._position = {key: number for number, key in enumerate(self.nodes)}
         self._dependants: dict[str, list[str]] = {}
+        self.work_left = sum(node.work.cost() for node in self.nodes.values())
         for key, node in self.nodes.items():
             self._waiting[key] = {need for need in node.builds_on if need in self.nodes}
             for need in self._waiting[key]:
@@ -58,6 +63,8 @@ class Queue:
         """A node is done: what waited for it may start."""
         self.running.discard(key)
         self.done.add(key)
+        self._end(key)
+        self.work_done += self.nodes[key].work.cost()
         for other in self._dependants.get(key, ()):
             self._waiting[other].discard(key)
             if not self._waiting[other] and other not in self.failed:
@@ -76,10 +83,15 @@ class Queue:
         """A node failed; return the nodes that now cannot run, failed with it as `prerequisite`."""
         self.running.discard(key)
         self.failed[key] = kind
+        self._end(key)
         stranded = [other for other in self._below(key) if other not in self.failed]
         for other in stranded:
             self.failed[other] = "prerequisite"
+            self._end(other)
         return [self.nodes[other] for other in stranded]
+
+    def _end(self, key: str) -> None:
+        self.work_left = max(0.0, self.work_left - self.nodes[key].work.cost())
 
     def _below(self, key: str) -> Iterable[str]:
         found: dict[str, None] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from benchmark import latency
+from benchmark import latency, orphans
 from benchmark.assignment import Outcome, cache_folder
 from benchmark.config import LatencySettings
 from benchmark.digest import digest
@@ -22,7 +22,7 @@ from benchmark.publish import Published, publish
 from benchmark.queue import Queue
 from benchmark.store import Scan
 from benchmark.tracking import Session, Sheet
-from reports.record import Failure, Latency, Record
+from reports.record import Failure, Record
 from tasks.errors import BadInput, did_you_mean
 from tasks.seeds import Seeds
 
@@ -91,14 +91,15 @@ def _run(job: Job, console: Console, options: Options, interrupts: Interrupts) -
     _report_scan(job, scan, console)
     missing = job.missing(scan)
     known = Manifest.read(job.store)
-    manifest = describe(job, options.command, known.machine if known else None)
+    manifest = describe(job, options.command, known.machines if known else (), options.night)
     # Written before the work, so that `status` and `logs` can follow it.
     if manifest != known:
         manifest.write(job.store)
-    session = Session(job.store, Sheet(job.name, manifest.sweep.config, options.night))
+    session = Session(job.store, Sheet(job.name, manifest.sweep.config, manifest.night))
     try:
         if missing or _untimed(job, manifest, scan):
             check_data(job)
+            orphans.remove(job.store, job.plan.nodes.keys(), scan.records)
             manifest, scan = _work(job, missing, manifest, session, console, options, interrupts)
         records = list(scan.records.values())
         pairs = [(method.label, task.name) for method in job.methods for task in job.tasks]
@@ -139,7 +140,8 @@ def _work(
         _run_nodes(job, missing, console, options, session, interrupts)
         scan = _scan(job, options)
         if job.sweep.latency:
-            manifest = _time(job, job.sweep.latency, manifest, scan, console)
+            with session.paused():
+                manifest = _time(job, job.sweep.latency, manifest, scan, console)
     return manifest, scan
 
 
@@ -149,18 +151,24 @@ def _time(job: Job, settings: LatencySettings, manifest: Manifest, scan: Scan, c
 
     from benchmark import cluster
 
+    records = _rows(job, scan)
     device = job.plan.context.training.device
     threads = max(1, int(job.sweep.resources.cpu))
     try:
-        with console.status("measuring latency, nothing else running"):
-            timed = cluster.measure_latency(_untimed(job, manifest, scan), settings, device, threads)
+        wanted = _untimed(job, manifest, scan)
+        if wanted:
+            # Said once: a line that moves would be something else running.
+            console.print("[dim]measuring latency, nothing else running[/]")
+        known = {name: set(latency.load(job.store, records, settings, name)) for name in manifest.machines}
+        timed = cluster.measure_latency(wanted, known, settings, device, threads)
     except (BadInput, RuntimeError, RayError) as error:
         reason = str(error).strip().splitlines()[-1]
         console.print(f"[yellow]latency was not measured: {escape(reason)}[/]", soft_wrap=True)
         return manifest
     if timed:
         latency.save(job.store, timed, settings, timed[0].machine)
-        manifest = manifest.model_copy(update={"machine": timed[0].machine})
+        others = [name for name in manifest.machines if name != timed[0].machine]
+        manifest = manifest.model_copy(update={"machines": (timed[0].machine, *others)})
         manifest.write(job.store)
     return manifest
 
@@ -244,15 +252,17 @@ class _Both:
 
 
 def _untimed(job: Job, manifest: Manifest, scan: Scan) -> dict[str, dict]:
-    """Architectures without a latency on this sweep's machine, by signature."""
+    """The architectures of all rows by signature, unless one machine has timed them all."""
     if job.sweep.latency is None:
         return {}
-    trials = [record for key, record in scan.records.items() if key in job.plan.rows]
-    timed: dict[str, Latency] = {}
-    if manifest.machine:
-        timed = latency.load(job.store, trials, job.sweep.latency, manifest.machine)
-    models = [record.model for record in latency.first_seeds(trials).values() if record.model]
-    return {model.signature: model.architecture for model in models if model.signature not in timed}
+    records = _rows(job, scan)
+    wanted = latency.architectures(records)
+    timed = latency.newest(job.store, records, job.sweep.latency, manifest.machines)
+    return {} if len(timed) == len(wanted) else wanted
+
+
+def _rows(job: Job, scan: Scan) -> list[Record]:
+    return [record for key, record in scan.records.items() if key in job.plan.rows]
 
 
 def check_data(job: Job) -> None:

@@ -140,7 +140,7 @@ class _Trial:
         results: dict[str, Path] = {}
         self.teacher: Collapse | None = None
         for name, key in a.needs.items():
-            record = self._record_of(name, key)
+            record = self._record_of(name, key, fetching="result")
             results[name] = self.store.fetch(record, "result")
             self.teacher = record.choice_collapse or record.teacher_collapse or self.teacher
         if self.teacher and self.teacher.collapsed and a.collapsed_teacher == "fail":
@@ -159,12 +159,13 @@ class _Trial:
             results=results,
             notes_of={name: self._record_of(name, key).notes for name, key in a.reads.items()},
             folder=self.folder / "artifacts",
+            redraws=a.decides.get("redraws", 0),
             resume=self.resume,
             report=self.report,
         )
 
-    def _record_of(self, name: str, key: str) -> Record:
-        record = self.store.read(key)
+    def _record_of(self, name: str, key: str, fetching: str = "") -> Record:
+        record = self.store.read(key, fetching=fetching)
         if record is None:
             raise PrerequisiteFailed(f"{name} ({key[:12]}) has no whole record; run the sweep again")
         return record

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from urllib.parse import quote
+
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from methods.settings import Settings
 
@@ -72,7 +77,7 @@ class Work(Settings):
     def changed(self) -> dict[str, Any]:
         """Fields that are not at their default, in order of declaration."""
         fields = type(self).model_fields
-        return {name: value for name, value in self if value != fields[name].default}
+        return {name: value for name, value in self if value != _default(fields[name])}
 
     @property
     def label(self) -> str:
@@ -81,11 +86,40 @@ class Work(Settings):
         return f"{self.name}:{fields}" if fields else self.name
 
 
+def _default(field: FieldInfo) -> Any:
+    # get_default copies, and labels are asked for at every node of a plan.
+    if field.default_factory is None:
+        return field.default
+    return field.get_default(call_default_factory=True, validated_data={})
+
+
 def _shown(value: Any) -> str:
-    """A field's value as a label shows it: `0.5`, `10`, `1+2`."""
-    if isinstance(value, tuple):
+    """A field's value as a label shows it, other values otherwise: `0.5`, `10`, `1+2`, `a:1+b:2`.
+
+    What a shell, or a label, would read as something else is percent-encoded; what is nested deeper is JSON.
+    """
+    if isinstance(value, str):
+        return _quoted(value, safe="/:=@")
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    if isinstance(value, tuple) and value and all(map(_is_plain, value)):
         return "+".join(map(_shown, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, Settings):
+        value = {name: inner for name, inner in value if inner is not None}
+    if isinstance(value, dict) and value and all(map(_is_plain, value.values())):
+        return "+".join(f"{_quoted(str(key))}:{_shown(value[key])}" for key in sorted(value, key=str))
+    if _is_plain(value):
+        return str(value)
+    return _quoted(json.dumps(to_jsonable_python(value), sort_keys=True, separators=(",", ":")))
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def _quoted(text: str, safe: str = "") -> str:
+    return quote(text, safe=safe).replace("~", "%7E")
 
 
 class Method(Work):

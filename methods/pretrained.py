@@ -41,10 +41,10 @@ class Source:
     """What transformers' `from_pretrained` gets."""
 
     def identity(self) -> dict[str, str]:
-        """What a fingerprint holds: the Hub's commit, or the sha256 of a folder's content; never a path."""
+        """What a fingerprint holds: the Hub's commit, or the sha256 of a folder's content; never a name."""
         if self.revision:
             return {"id": self.id, "revision": self.revision}
-        return {"id": self.id, "sha256": _content_hash(Path(self.path))}
+        return {"sha256": _content_hash(Path(self.path))}
 
     def on_this_machine(self) -> Source:
         """The same encoder as this machine has it: the packaged one lies where its package is installed."""
@@ -74,7 +74,8 @@ def resolve(model: str, *, folder: Path, offline: bool) -> Source:
     """Find a pretrained encoder without loading it.
 
     Args:
-        model: `minilm` (packaged with the `demo` extra), a folder, or a model id on the Hugging Face Hub.
+        model: `minilm` (packaged with the `demo` extra), a folder, or a model id on the Hugging Face Hub;
+            `id@revision` takes a branch, tag or commit of it instead of the newest commit.
         folder: where a relative folder name starts, i.e. the sweep's folder.
         offline: ask the local cache only.
 
@@ -92,7 +93,9 @@ def resolve(model: str, *, folder: Path, offline: bool) -> Source:
         return Source(local.resolve().name, None, str(local.resolve()))
     if model.startswith((".", "/", "~")):
         raise BadInput(f"model: no folder {local}; relative names start at the sweep file's folder")
-    return Source(model, _cached_revision(model) if offline else _hub_revision(model), model)
+    name, _, revision = model.partition("@")
+    find = _cached_revision if offline else _hub_revision
+    return Source(name, find(name, revision or "main"), name)
 
 
 def classifier(source: Source, task: Task, seed: int) -> PreTrainedModel:
@@ -144,38 +147,43 @@ def _content_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _cached_revision(model: str) -> str:
+def _cached_revision(model: str, revision: str) -> str:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
-        config = try_to_load_from_cache(model, "config.json")
+        config = try_to_load_from_cache(model, "config.json", revision=revision)
     except HFValidationError as error:
         raise BadInput(f"model: {model!r} is neither a folder nor a model id on the Hub") from error
     if not isinstance(config, str):
+        shown = model if revision == "main" else f"{model}@{revision}"
         raise BadInput(
-            f"model: {model!r} is not in the local Hugging Face cache and the Hub was not asked (offline); "
+            f"model: {shown!r} is not in the local Hugging Face cache and the Hub was not asked (offline); "
             "run `leanboard prefetch` with a network, or name a folder or 'minilm'"
         )
     # A cached file lies in .../snapshots/<commit>/.
     return Path(config).parent.name
 
 
-def _hub_revision(model: str) -> str:
+def _hub_revision(model: str, revision: str) -> str:
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        return HfApi().model_info(model, timeout=10).sha or "main"
+        return HfApi().model_info(model, revision=revision, timeout=10).sha or revision
     except HFValidationError as error:
         raise BadInput(f"model: {model!r} is neither a folder nor a model id on the Hub") from error
     except RepositoryNotFoundError as error:
         raise BadInput(
             f"model: the Hub has no model {model!r}; check the id, or log in if it is private"
         ) from error
+    except RevisionNotFoundError as error:
+        raise BadInput(
+            f"model: {model!r} has no revision {revision!r} on the Hub; name a branch, tag or whole commit"
+        ) from error
     except Exception as error:  # What the Hub's HTTP client raises depends on the client's version.
         try:
-            return _cached_revision(model)
+            return _cached_revision(model, revision)
         except BadInput:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise BadInput(

@@ -53,7 +53,7 @@ def resolve(address: str) -> type[Work]:
     """Import the class at `module:Class`.
 
     Raises:
-        BadInput: it cannot be imported or is no method.
+        BadInput: it cannot be imported, is no method, or has no name.
     """
     module, _, name = address.partition(":")
     try:
@@ -64,6 +64,11 @@ def resolve(address: str) -> type[Work]:
         ) from error
     if not (isinstance(work, type) and issubclass(work, Work)):
         raise BadInput(f"method {address!r} is not a subclass of leanboard.Method")
+    if "name" not in vars(work):
+        raise BadInput(
+            f"method {address!r} has no name; add class arguments, e.g. "
+            f"class {work.__name__}(Method, name='my-method', family='pruning')"
+        )
     return work
 
 

@@ -48,6 +48,8 @@ class Run:
     """A folder for files of this trial; what lies in it is kept with the record."""
     notes_of: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Notes of the methods that this one `reads`, by the key it gave; never their scores."""
+    redraws: int = 0
+    """How often a start model that collapsed is trained anew with other seeds."""
     resume: Path | None = None
     """A folder that outlives a killed attempt, for what the next one goes on from; None keeps nothing.
 

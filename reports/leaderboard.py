@@ -110,8 +110,7 @@ def _by_trial(records: Iterable[Record], sweep: SweepFacts) -> defaultdict[Key, 
     labels, tasks = {m.label for m in sweep.methods}, {t.name for t in sweep.tasks}
     trials: defaultdict[Key, dict[int, Record]] = defaultdict(dict)
     for record in sorted(records, key=lambda r: r.seed):
-        outside = record.label not in labels or record.task not in tasks or record.seed not in sweep.seeds
-        if outside or record.kind == "latency":
+        if record.label not in labels or record.task not in tasks or record.seed not in sweep.seeds:
             continue
         seeds = trials[record.label, record.task]
         if record.seed in seeds:

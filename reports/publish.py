@@ -1,9 +1,6 @@
-"""Writes the leaderboard's files."""
+"""The leaderboard's files."""
 
 from __future__ import annotations
-
-import os
-from pathlib import Path
 
 from reports.board import Leaderboard
 from reports.page import to_html
@@ -29,20 +26,3 @@ def render(board: Leaderboard) -> dict[str, bytes]:
         files[f"figures/score-by-size-{name}.svg"] = drawings[name].encode()
         files[f"figures/score-by-size-{name}.png"] = to_png(figure)
     return files
-
-
-def publish(board: Leaderboard, folder: Path) -> list[Path]:
-    """Write the files of `render` into a folder, each replaced at once, so that no reader sees half of one.
-
-    Returns:
-        The paths written, the page first.
-    """
-    written = []
-    for name, content in render(board).items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        aside.write_bytes(content)
-        aside.replace(path)
-        written.append(path)
-    return written

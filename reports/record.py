@@ -74,7 +74,7 @@ class Record(_Frozen):
     fingerprint: str
     decides: dict[str, Any]
     """The canonical content the fingerprint is the sha256 of."""
-    kind: Literal["trial", "prerequisite", "latency"]
+    kind: Literal["trial", "prerequisite"]
     label: str
     method: str
     family: str
@@ -87,8 +87,6 @@ class Record(_Frozen):
     """Validation scores as fractions, each under its metric's name; scored once."""
     choice: dict[str, float] = Field(default_factory=dict)
     """Scores on the `choice` part of the selection split."""
-    train: dict[str, float] = Field(default_factory=dict)
-    """Scores on the train split after training; empty when not measured."""
     collapse: Collapse | None = None
     """Judged on validation predictions."""
     choice_collapse: Collapse | None = None
@@ -114,7 +112,8 @@ class Record(_Frozen):
     """Unix time in seconds."""
     ended: float
     files: dict[str, File] = Field(default_factory=dict)
-    """Payload by role: `predictions`, and for prerequisites `weights/<name>` and others."""
+    """Payload by role, the path below the attempt's folder: `predictions.parquet`, `artifacts/...`, and
+    `result/...` for other nodes to start from."""
     sha256: str = ""
     """Of all the rest, set by the store: one digit changed in a score is damage too."""
 

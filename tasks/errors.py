@@ -11,7 +11,7 @@ class BadInput(ValueError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ` (did you mean 'x'?)` for the closest known word, or the list of what is known."""
+    """Return `did you mean 'x'?` for the closest known word, or `known: ...` with all of them."""
     names = sorted(known)
     close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
     if close:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -180,7 +180,9 @@ def _text_digest(texts: Sequence[str]) -> bytes:
 def _keep(arrays: dict[str, dict[str, NDArray[Any]]], folder: Path) -> None:
     """Write the arrays of every split, then name the whole `folder`, unless another process was first."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    own = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+    # Not mkdtemp, whose folders are closed to the other users who share the cache.
+    own = folder.parent / f".writing-{uuid.uuid4().hex}"
+    own.mkdir()
     try:
         for split, parts in arrays.items():
             (own / split).mkdir()

@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+# Two test processes of two threads each wait for one another, and a tiny model gains nothing from a second.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -98,7 +98,7 @@ def report(
 
     store, manifest = open_output(target, output)
     scan = store.scan(node.fingerprint for node in manifest.nodes)
-    links = Session(store, Sheet(manifest.sweep.name)).links(())
+    links = Session(store, Sheet(manifest.sweep.name, night=manifest.night)).links(())
     published = publish(store, manifest, scan.records.values(), links=links, force=True)
     if as_json:
         typer.echo(published.board.model_dump_json(indent=1))
@@ -137,7 +137,8 @@ def sync(target: options.Target, output: options.Output = None) -> None:
     records = store.scan(keys).records
     failures = store.failures(keys - records.keys()).values()
     published = publish(store, manifest, records.values())
-    where, sheet = place(store.url), Sheet(manifest.sweep.name, manifest.sweep.config)
+    where = place(store.url)
+    sheet = Sheet(manifest.sweep.name, manifest.sweep.config, manifest.night)
     try:
         done = sync(where, sheet, store, records.values(), failures, published.board, published.folder)
     except Unreachable as error:

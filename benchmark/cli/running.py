@@ -124,9 +124,12 @@ def nightly(
     wait: options.Wait = 600,
     offline: options.Offline = False,
 ) -> None:
-    """Run a sweep with today's code and compare with the last published night; exit 3 on a regression."""
-    from benchmark import nightly as night
+    """Run a sweep with today's code and compare with the last published night.
+
+    Exit codes: 3 a regression; 1 a trial has no result, or nothing had to be run, so that nothing was tested.
+    """
     from benchmark.interrupts import Interrupted
+    from benchmark.night import nightly as night
     from benchmark.sweep import Options
 
     console = Console()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -82,14 +82,13 @@ def status_table(manifest: Manifest, done: set[str], failed: Mapping[str, Failur
     table.add_column("method")
     for task in tasks:
         table.add_column(task, justify="right")
+    trials: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for key, node in manifest.rows().items():
+        trials[node.label, node.task].append(key)
     for method in manifest.sweep.methods:
         cells = []
         for task in tasks:
-            keys = [
-                key
-                for key, node in manifest.rows().items()
-                if (node.label, node.task) == (method.label, task)
-            ]
+            keys = trials[method.label, task]
             finished = sum(key in done for key in keys)
             broken = sum(key in failed and key not in done for key in keys)
             absent = len(keys) - finished - broken

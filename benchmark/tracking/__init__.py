@@ -7,7 +7,7 @@ from benchmark.tracking.mirror import Mirror, Report
 from benchmark.tracking.place import Place, place, ui_command, ui_environment
 from benchmark.tracking.session import Session
 from benchmark.tracking.sheet import Sheet
-from benchmark.tracking.state import in_sync, links, table_address, trial_links
+from benchmark.tracking.state import in_sync, links
 from benchmark.tracking.sync import Synced, Unreachable, sync
 
 __all__ = [
@@ -22,8 +22,6 @@ __all__ = [
     "links",
     "place",
     "sync",
-    "table_address",
-    "trial_links",
     "ui_command",
     "ui_environment",
 ]

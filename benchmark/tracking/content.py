@@ -38,7 +38,6 @@ def metrics(record: Record) -> dict[str, float]:
         found["score"] = 100 * record.scores[record.primary]
     found |= _under("validation", record.scores)
     found |= _under("choice", record.choice)
-    found |= _under("train", record.train)
     for stage, scores in record.stages.items():
         found |= _under(f"stage/{stage}", scores)
     if model := record.model:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,9 @@ class Mirror:
         self._report = Report(place)
         self._queue: deque[_Event] = deque()
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._allowed = threading.Event()
+        self._allowed.set()
         self._something = threading.Event()
         self._closing = threading.Event()
         self._interrupted = False
@@ -134,6 +138,21 @@ class Mirror:
         assert self._runs is not None
         experiment = self._runs.client.experiment
         return {pair: self._place.address(experiment, run) for pair, run in runs.items()}
+
+    @contextlib.contextmanager
+    def paused(self, timeout: float = 60.0) -> Iterator[None]:
+        """Write nothing for the time of the block, so that what is timed there has the machine to itself.
+
+        What comes in waits. A call that MLflow has not answered after `timeout` seconds is not waited for.
+        """
+        self._allowed.clear()
+        held = self._writing.acquire(timeout=timeout)
+        try:
+            yield
+        finally:
+            if held:
+                self._writing.release()
+            self._allowed.set()
 
     def close(self, timeout: float = 60.0, *, interrupted: bool = False) -> Report:
         """Write what is left, for at most `timeout` seconds, and say what was written and what was lost."""
@@ -191,13 +210,25 @@ class Mirror:
         self._finish()
 
     def _drain(self) -> None:
-        while event := self._take():
-            try:
-                self._write(event)
-            except _Down:
-                with self._lock:
-                    self._queue.appendleft(event)
-                raise
+        more = True
+        while more:
+            # A lock alone is not fair: with a long queue the thread would take it again and again.
+            self._allowed.wait()
+            with self._writing:
+                more = self._next()
+
+    def _next(self) -> bool:
+        """Write one event; return whether there was one."""
+        event = self._take()
+        if event is None:
+            return False
+        try:
+            self._write(event)
+        except _Down:
+            with self._lock:
+                self._queue.appendleft(event)
+            raise
+        return True
 
     def _take(self) -> _Event | None:
         with self._lock:

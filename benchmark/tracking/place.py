@@ -41,14 +41,9 @@ class Place:
 
     def address(self, experiment: str, run: str) -> str:
         """Address of a run's page on the server."""
-        return address(self.shown, experiment, run)
-
-
-def address(base: str, experiment: str, run: str = "") -> str:
-    """Address of a run, or of an experiment's table of runs, in MLflow's pages at `base`."""
-    # MLflow 3 opens on its pages for language models unless told otherwise.
-    runs = f"{base.rstrip('/')}/#/experiments/{experiment}/runs"
-    return f"{runs}{'/' if run else ''}{run}?workflowType=machine_learning"
+        # MLflow 3 opens on its pages for language models unless told otherwise.
+        base = self.shown.rstrip("/")
+        return f"{base}/#/experiments/{experiment}/runs/{run}?workflowType=machine_learning"
 
 
 def place(output: str) -> Place:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,6 +86,10 @@ class Session:
         self.mirror.replay(records, failures)
         self.mirror.published(board, folder)
         return self.mirror.close().warning
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Write nothing for the time of the block."""
+        return self.mirror.paused() if self.mirror else contextlib.nullcontext()
 
     def interrupt(self) -> None:
         """Write what is waiting, briefly, and mark the sweep as stopped."""

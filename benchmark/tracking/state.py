@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.store import Store
 from benchmark.tracking.content import stamp
-from benchmark.tracking.place import Place, address
+from benchmark.tracking.place import Place
 from benchmark.tracking.sheet import Sheet
 from reports.record import Failure, Record
 
@@ -61,21 +61,6 @@ def links(store: Store, place: Place, sheet: Sheet) -> Links:
     if known is None:
         return {}
     return {(label, task): place.address(known["experiment"], run) for label, task, run in known["summaries"]}
-
-
-def trial_links(store: Store, place: Place, sheet: Sheet) -> dict[str, str]:
-    """Addresses of the trials' runs by fingerprint; empty unless a server holds them."""
-    known = _recall(store, place, sheet) if place.served else None
-    if known is None:
-        return {}
-    latest = {key: list(stamps.values())[-1] for key, stamps in known["trials"].items()}
-    return {key: place.address(known["experiment"], run) for key, run in latest.items()}
-
-
-def table_address(store: Store, place: Place, sheet: Sheet, base: str) -> str:
-    """Address of the sweep's table of runs in MLflow's pages at `base`, as far as the store knows it."""
-    known = _recall(store, place, sheet)
-    return address(base, known["experiment"]) if known else base
 
 
 def _recall(store: Store, place: Place, sheet: Sheet) -> dict[str, Any] | None:

@@ -27,22 +27,19 @@ class Finetune(
     epochs: float | None = Field(None, gt=0, description="passes over the train split")
     learning_rate: float | None = Field(None, gt=0, description="peak rate of AdamW")
     batch_size: int | None = Field(None, ge=1, description="examples per step")
-    redraws: int = Field(
-        0, ge=0, le=20, description="how often a collapsed model is trained anew, seeds redrawn"
-    )
 
     def compress(self, run: Run) -> PreTrainedModel:
-        """Return the fine-tuned model; nothing is removed."""
+        """Return the fine-tuned model, drawn anew up to `run.redraws` times if it collapsed."""
         training = run.training.override(
             epochs=self.epochs, learning_rate=self.learning_rate, batch_size=self.batch_size
         )
         first = run.seeds
-        for draw in range(self.redraws + 1):
+        for draw in range(run.redraws + 1):
             run.seeds = first.redrawn(draw)
             model = run.pretrained()
             run.fit(model, training=training)
             run.notes["redraws"] = draw
-            if draw == self.redraws or not self._collapsed(model, run):
+            if draw == run.redraws or not self._collapsed(model, run):
                 break
         return model
 

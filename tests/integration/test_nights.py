@@ -141,6 +141,6 @@ def test_code_that_loses_points_is_a_regression_and_the_rest_is_reused(folder):
     assert [finding["confirmed"] for finding in now["findings"]] == [True]
 
     third = night(folder)
-    assert third.returncode == 0, third.stdout + third.stderr
-    assert "nothing was run" in third.stdout
+    assert third.returncode == 1, third.stdout + third.stderr
+    assert "NOTHING WAS RUN" in third.stdout
     assert f"Still lost since night {now['name']}: finetune-more:steps=20 on rte" in third.stdout

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from tiny_runs import tiny_run
 
 from tasks.examples import Examples
 
@@ -65,32 +66,19 @@ def run(tiny_bert, examples, tmp_path) -> Callable[..., object]:
     from methods.pretrained import Source
     from methods.run import Run
     from methods.settings import Training
-    from tasks.seeds import Seeds
-    from tasks.task import Task
 
     def make(seed: int = 1, layers: int = 2) -> Run:
         folder = tmp_path / f"{seed}-{layers}"
         data = examples(n=48)
-        made = Run(
-            task=Task(
-                name="toy",
-                path="toy",
-                columns=("text",),
-                labels=("no", "yes"),
-                metrics=("accuracy",),
-                primary="accuracy",
-                majority=0.5,
-                margin=1.0,
-            ),
-            train=data.subset(range(32)),
-            reward=data.subset(range(32, 40)),
-            choice=data.subset(range(40, 48)),
+        made = tiny_run(
+            data.subset(range(32)),
+            data.subset(range(32, 40)),
+            data.subset(range(40, 48)),
+            folder / "trial",
+            seed=seed,
             training=Training(epochs=1, batch_size=8, learning_rate=1e-3, precision="fp32", device="cpu"),
-            seeds=Seeds.derive(seed),
-            device=torch.device("cpu"),
             model=Source("tiny", None, str(folder / "encoder")),
             results={"finetune": folder, "teacher-outputs": folder},
-            folder=folder / "trial",
         )
         if not folder.exists():
             encoder = tiny_bert(seed=2, num_hidden_layers=layers, initializer_range=0.2).bert

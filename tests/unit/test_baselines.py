@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from methods import checkpoint, encoders
@@ -26,6 +27,17 @@ def test_finetune_trains_the_whole_pretrained_model(run):
     assert unchanged == []
     assert (trial.cost.steps, trial.cost.examples) == (4, 32)
     assert not model.training
+
+
+@pytest.mark.parametrize(("redraws", "collapses", "drawn"), [(0, 9, 0), (3, 0, 0), (3, 2, 2), (3, 9, 3)])
+def test_a_collapsed_start_model_is_drawn_again(run, monkeypatch, redraws, collapses, drawn):
+    trial = run()
+    trial.redraws, judged, fitted = redraws, [], []
+    monkeypatch.setattr(Finetune, "_collapsed", lambda *_: judged.append(1) or len(judged) <= collapses)
+    monkeypatch.setattr(type(trial), "fit", lambda self, *_, **__: fitted.append(self.seeds.order))
+    Finetune().compress(trial)
+    assert trial.notes["redraws"] == drawn
+    assert len(set(fitted)) == len(fitted) == drawn + 1
 
 
 def test_fields_left_out_are_the_sweeps(run):

@@ -3,7 +3,9 @@ from __future__ import annotations
 import re
 
 import pytest
+from pydantic import TypeAdapter
 
+from benchmark.assignment import Assignment
 from benchmark.config import Sweep
 from benchmark.load import load_sweep, make_sweep
 from benchmark.yaml_source import parse
@@ -86,7 +88,10 @@ def test_latency_may_be_switched_off():
         ("seeds: [1, true]\n", ["s.yaml:5", "seeds.1", "integer"]),
         ("seeds: 1.5\n", ["s.yaml:5", "seeds"]),
         ("limit: 3\n", ["s.yaml:5", "limit", "greater than or equal to 8"]),
-        ("selection: 1\n", ["s.yaml:5", "selection", "less than 1"]),
+        ("selection: 1\n", ["s.yaml:5", "selection: must be a share between 0 and 1 or a whole number"]),
+        ("selection: 2.5\n", ["s.yaml:5", "selection: must be a share between 0 and 1 or a whole number"]),
+        ("selection: 0\n", ["s.yaml:5", "selection: must be a share between 0 and 1 or a whole number"]),
+        ("selection: true\n", ["s.yaml:5", "selection", "valid"]),
         ("timeout: 0\n", ["s.yaml:5", "timeout", "greater than 0"]),
         ("resources: {cpu: 0}\n", ["s.yaml:5", "resources.cpu", "greater than 0"]),
         ("margins: {rte: -1}\n", ["margin of rte must be above 0"]),
@@ -99,6 +104,15 @@ def test_a_mistake_is_named_with_line_key_and_advice(change, fragments):
     message = refused(LEAST + change)
     for fragment in fragments:
         assert fragment in message
+
+
+@pytest.mark.parametrize("text", ["0.5", "2", "150"])
+def test_the_selection_is_a_share_or_a_count(text):
+    selection = sweep_of(LEAST + f"selection: {text}\n").selection
+    assert repr(selection) == text
+    # A worker gets it as JSON, and the splits tell a count from a share by its type.
+    read = TypeAdapter(Assignment.model_fields["selection"].annotation).validate_json(text)
+    assert repr(read) == text
 
 
 @pytest.mark.parametrize("key", ["name", "model", "tasks", "methods"])

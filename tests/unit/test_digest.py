@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from importlib.metadata import version
@@ -91,16 +92,51 @@ def test_an_absent_library_is_said_to_be_absent(monkeypatch):
     assert tuple(libraries()) == LIBRARIES
 
 
-def test_a_plug_in_has_a_digest_of_its_own(tmp_path, monkeypatch):
-    (tmp_path / "some_plug_in.py").write_text("from methods.method import Method\nrate = 1\n")
+@pytest.fixture
+def plug_in(monkeypatch, tmp_path):
+    """Write a plug-in's files; the digest of its module `module`, computed anew."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    for cached in (module.digest, module._closure, module._imports, module._content, module._file):
-        cached.cache_clear()
-    before = digest("some_plug_in")
-    (tmp_path / "some_plug_in.py").write_text("from methods.method import Method\nrate = 2\n")
-    for cached in (module.digest, module._closure, module._imports, module._content, module._file):
-        cached.cache_clear()
-    assert digest("some_plug_in") != before
+
+    def compute(name: str, **files: str) -> str:
+        for path, text in files.items():
+            file = tmp_path / f"{path}.py"
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text)
+        importlib.invalidate_caches()
+        for cached in vars(module).values():
+            if hasattr(cached, "cache_clear"):
+                cached.cache_clear()
+        return digest(name)
+
+    return compute
+
+
+def test_a_plug_in_has_a_digest_of_its_own(plug_in):
+    before = plug_in("some_plug_in", some_plug_in="from methods.method import Method\nrate = 1\n")
+    assert plug_in("some_plug_in") == before
+    assert plug_in("some_plug_in", some_plug_in="from methods.method import Method\nrate = 2\n") != before
+
+
+@pytest.mark.parametrize("how", ["import some_helper", "from some_helper import rate"])
+def test_a_module_beside_a_plug_in_is_part_of_it(plug_in, how):
+    before = plug_in("some_plug_in", some_plug_in=how, some_helper="import some_other", some_other="rate = 1")
+    assert plug_in("some_plug_in", some_other="rate = 2") != before
+    assert plug_in("some_plug_in", some_stranger="rate = 2", some_other="rate = 1") == before
+
+
+def test_all_of_a_plug_ins_package_is_part_of_it(plug_in):
+    files = {"some_pack/__init__": "", "some_pack/kd": "from . import rates", "some_pack/rates": "rate = 1"}
+    before = plug_in("some_pack.kd", **files)
+    assert plug_in("some_pack.kd", **{"some_pack/rates": "rate = 2"}) != before
+
+
+def test_other_distributions_are_no_part_of_a_plug_in(plug_in, monkeypatch):
+    owners = {"some_plug_in": ["one"], "some_helper": ["one"], "some_library": ["two"]}
+    monkeypatch.setattr(module, "packages_distributions", lambda: owners)
+    text = "import some_helper, some_library"
+    before = plug_in("some_plug_in", some_plug_in=text, some_helper="", some_library="")
+    assert plug_in("some_plug_in", some_library="rate = 2") == before
+    assert plug_in("some_plug_in", some_helper="rate = 2") != before
 
 
 def test_templates_are_part_of_a_package(tmp_path, monkeypatch):

@@ -198,9 +198,9 @@ def test_where_model_and_data_lie_changes_nothing(tmp_path):
     for place in ("one", "two"):
         folder = tmp_path / place
         folder.mkdir()
-        (folder / "model").symlink_to(path)
+        (folder / f"model-{place}").symlink_to(path)
         (folder / "data").symlink_to(BUNDLED)
-        sweep = make_sweep({**SWEEP, "model": str(folder / "model"), "data": str(folder / "data")})
+        sweep = make_sweep({**SWEEP, "model": str(folder / f"model-{place}"), "data": str(folder / "data")})
         found.append(set(resolve(sweep, output=str(folder / "out")).plan.nodes))
     assert found[0] == found[1]
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from small_plans import record
 from tiny_encoders import encoder
-from transformers import BertConfig
 
 from benchmark import latency
 from benchmark.config import LatencySettings
@@ -53,6 +53,22 @@ def test_what_was_saved_is_found_for_the_same_machine_and_settings_alone(store):
         assert latency.load(store, records, SETTINGS.model_copy(update=change), "here") == {}
 
 
+def test_the_newest_machine_that_timed_all_is_shown_and_none_are_mixed(store):
+    records = [record({"n": n}, label=name, model=model(name)) for n, name in enumerate(("one", "two"))]
+
+    def shown(*machines: str) -> dict[str, str]:
+        found = latency.newest(store, records, SETTINGS, machines)
+        return {key: each.machine for key, each in found.items()}
+
+    assert shown() == shown("old") == {}
+    latency.save(store, [measured("one", "new")], SETTINGS, "new")
+    assert shown("new", "old") == {"one": "new"}
+    latency.save(store, [measured(name, "old") for name in ("one", "two")], SETTINGS, "old")
+    assert shown("new", "old") == {"one": "old", "two": "old"}
+    latency.save(store, [measured("two", "new")], SETTINGS, "new")
+    assert shown("new", "old") == {"one": "new", "two": "new"}
+
+
 def test_a_machine_is_named_by_what_decides_time():
     one, two = latency.machine("cpu", 1), latency.machine("cpu", 2)
     assert one != two
@@ -72,26 +88,68 @@ def test_every_architecture_is_timed_at_every_batch_size():
             assert times["repeats"] == 3
 
 
-def test_repeats_are_interleaved(monkeypatch):
+class Watched:
+    """Stands for a model; notes every pass, which takes as long as `seconds` says."""
+
+    def __init__(self, name: str, order: list, clock: list[float], seconds: float) -> None:
+        self.name, self.order, self.clock, self.seconds = name, order, clock, seconds
+
+    def to(self, device):
+        return self
+
+    def eval(self):
+        return self
+
+    def parameters(self):
+        return [torch.zeros(10)]
+
+    def __call__(self, input_ids):
+        self.clock[0] += self.seconds
+        self.order.append((self.name, input_ids.shape[0]))
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """Measure models `a` and `b` whose passes take `seconds`; every pass in its order, and what was built."""
+
+    def measure(seconds: float = 0.001, free: int = 10**9) -> tuple[list, list]:
+        order, built, clock = [], [], [0.0]
+
+        def build(content):
+            built.append(content["name"])
+            return Watched(content["name"], order, clock, seconds)
+
+        monkeypatch.setattr(checkpoint, "build", build)
+        monkeypatch.setattr(latency, "_free_bytes", lambda device: free)
+        monkeypatch.setattr(latency.time, "perf_counter", lambda: clock[0])
+        wanted = {name: {"name": name, "vocab_size": 20} for name in ("a", "b")}
+        latency.measure(wanted, SETTINGS, "cpu", 1, "here")
+        return order, built
+
+    return measure
+
+
+ROUND = [("a", 1), ("a", 3), ("b", 1), ("b", 3)]
+
+
+def test_repeats_are_interleaved(watched):
     """A slow minute must hit all models alike: no model is timed twice before every other was timed once."""
-    order = []
+    order, built = watched()
+    warm = [each for each in ROUND for _ in range(20)]
+    assert order == warm + ROUND * SETTINGS.repeats
+    assert built == ["a", "b"]
 
-    class Watched:
-        def __init__(self, name):
-            self.name = name
-            self.config = BertConfig(vocab_size=20)
 
-        def to(self, device):
-            return self
+@pytest.mark.parametrize(("seconds", "passes"), [(0.01, 20), (0.1, 10), (0.25, 4), (30.0, 3)])
+def test_the_warm_up_is_shorter_where_passes_are_long(watched, seconds, passes):
+    order, _ = watched(seconds)
+    assert order[: 4 * passes] == [each for each in ROUND for _ in range(passes)]
+    assert order[4 * passes :] == ROUND * SETTINGS.repeats
 
-        def eval(self):
-            return self
 
-        def __call__(self, input_ids):
-            order.append((self.name, input_ids.shape[0]))
-
-    monkeypatch.setattr(checkpoint, "build", lambda content: Watched(content["name"]))
-    latency.measure({"a": {"name": "a"}, "b": {"name": "b"}}, SETTINGS, "cpu", 1, "here")
-    round_ = [("a", 1), ("a", 3), ("b", 1), ("b", 3)]
-    warm = [each for each in round_ for _ in range(latency.WARM_UP)]
-    assert order == warm + round_ * SETTINGS.repeats
+def test_models_that_memory_does_not_hold_are_built_at_their_turn(watched):
+    order, built = watched(free=80)
+    warm = [each for each in ROUND for _ in range(20)]
+    # `a` stays; `b` is new each time, so it passes once before it is timed.
+    assert order == warm + [*ROUND[:2], ("b", 1), *ROUND[2:]] * SETTINGS.repeats
+    assert built == ["a", "b", *["b"] * SETTINGS.repeats]

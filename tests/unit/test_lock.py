@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import lock
-from benchmark.lock import FILE, locked
+from benchmark.night import lock
+from benchmark.night.lock import FILE, locked
 from benchmark.store import Store
 from tasks.errors import BadInput
 
@@ -122,7 +122,7 @@ def test_a_store_without_exclusive_creation_still_locks(monkeypatch):
 
 def test_two_processes_never_hold_it_together(tmp_path):
     code = (
-        "import sys, time; from benchmark.lock import locked; from benchmark.store import Store\n"
+        "import sys, time; from benchmark.night.lock import locked; from benchmark.store import Store\n"
         "from tasks.errors import BadInput\n"
         "try:\n"
         "  with locked(Store(sys.argv[1])): print('held', flush=True); sys.stdin.read()\n"

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from benchmark.cli.tables import status_table
 from benchmark.job import Job, resolve
 from benchmark.load import load_sweep, make_sweep
 from benchmark.manifest import FILE, Manifest, describe, open_output
@@ -28,11 +29,11 @@ def job(tmp_path) -> Job:
 
 
 def test_it_comes_back_as_it_was_written(job):
-    manifest = describe(job, "leanboard run first.yaml", "a machine")
+    manifest = describe(job, "leanboard run first.yaml", ("a machine",), "2026-07-30")
     assert Manifest.read(job.store) is None
     manifest.write(job.store)
     assert Manifest.read(job.store) == manifest
-    assert manifest.machine == "a machine"
+    assert (manifest.machines, manifest.night) == (("a machine",), "2026-07-30")
 
 
 def test_it_tells_rows_from_prerequisites(job):
@@ -69,6 +70,16 @@ def test_a_hub_id_is_shown_whole_and_a_folder_by_its_name(tmp_path):
     (tmp_path / "mine").symlink_to(BUNDLED)
     folder = resolve(make_sweep({**SWEEP, "data": str(tmp_path / "mine")}), output=str(tmp_path))
     assert str(tmp_path) not in describe(folder, "").sweep.data
+
+
+def test_the_status_goes_through_the_nodes_once(job, monkeypatch):
+    manifest, calls, rows = describe(job, ""), [], Manifest.rows
+    monkeypatch.setattr(Manifest, "rows", lambda self: calls.append(1) or rows(self))
+    done = {key for key, node in manifest.rows().items() if node.seed == 1}
+    calls.clear()
+    table = status_table(manifest, done, {})
+    assert len(calls) == 1
+    assert list(table.columns[1].cells) == ["[yellow]1 / 0 / 1[/]"] * 2
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 0}'])

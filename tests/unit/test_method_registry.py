@@ -18,6 +18,13 @@ class Mine(Method, name="mine", family="pruning", paper="none"):
     def compress(self, run):
         return run.start()
 
+class Nameless(Method):
+    def compress(self, run):
+        return run.start()
+
+class Heir(Mine):
+    pass
+
 NOT_A_METHOD = 3
 """
 
@@ -80,6 +87,8 @@ def test_plug_ins_are_found_and_addressed_without_their_entry_point(plug_in, mon
         ("no_such_module:Mine", "cannot be imported"),
         ("my_plug_in:Other", "cannot be imported"),
         ("my_plug_in:NOT_A_METHOD", "not a subclass"),
+        ("my_plug_in:Nameless", r"has no name; add class arguments, e.g. class Nameless\(Method, name="),
+        ("my_plug_in:Heir", r"has no name; add class arguments"),
     ],
 )
 def test_broken_plug_ins_are_explained_and_leave_the_built_ins_alone(plug_in, value, message):

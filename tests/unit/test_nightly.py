@@ -15,10 +15,11 @@ from boards import predictions as draw
 from boards import record as make_record
 from rich.console import Console
 
-from benchmark import cluster, nightly, nights, outdated, sweep
+from benchmark import cluster, sweep
 from benchmark.grid import expand
 from benchmark.job import Job
 from benchmark.load import make_sweep
+from benchmark.night import nightly, nights, outdated
 from benchmark.plan import Context, build
 from benchmark.publish import Published
 from benchmark.store import Store
@@ -171,12 +172,20 @@ def test_the_first_night_runs_everything_and_is_published(world):
     assert was == pytest.approx(100 * record.scores[record.primary])
 
 
-def test_a_second_night_of_the_same_code_runs_nothing_and_says_so(world):
+def test_a_night_that_runs_nothing_is_loud(world):
     first = night(world)
     again = night(world)
-    assert (again.exit_code, world.ran) == (0, [])
-    assert "nothing was run" in said(again)
-    assert again.name == f"{first.name}.2"
+    assert (again.exit_code, again.published, world.ran) == (1, False, [])
+    assert "NOTHING WAS RUN" in said(again)
+    assert "--refresh all" in said(again)
+    assert "NOT PUBLISHED: nothing was run; the next night is again compared with" in said(again)
+    assert nights.last(world.job().store)[0].name == first.name
+
+
+def test_a_second_night_of_a_date_gets_a_number(world):
+    first = night(world)
+    again = night(world, refresh="all")
+    assert (again.exit_code, again.name) == (0, f"{first.name}.2")
     assert nights.last(world.job().store)[0].name == again.name
 
 
@@ -223,7 +232,7 @@ def test_a_regression_is_reported_once_and_remembered_until_made_good(world):
     night(world)
     world.code[KD], world.accuracy["kd", "sst2"] = "2", 0.70
     regressed = night(world)
-    following = night(world)
+    following = night(world, refresh="all")
     assert following.exit_code == 0
     assert f"Still lost since night {regressed.name}: kd on sst2" in said(following)
     world.code[KD], world.accuracy["kd", "sst2"] = "3", 0.80
@@ -336,7 +345,7 @@ def test_other_settings_are_not_compared(world):
 
 
 def test_a_damaged_night_is_passed_over(world):
-    first, second = night(world), night(world)
+    first, second = night(world), night(world, refresh="all")
     (world.folder / "nights" / second.name / "sst2.npz").write_bytes(b"")
     found, damaged = nights.last(world.job().store)
     assert found.name == first.name

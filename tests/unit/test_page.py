@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from reports.leaderboard import build
 from reports.page import minus, to_html
 from reports.plots import scatters, to_png, to_svg
-from reports.publish import publish
+from reports.publish import render
 from reports.sparks import Scale, change_scale, forest, score_scale, strip
 
 LINK = "http://127.0.0.1:5000/#/experiments/1/runs/abc"
@@ -67,9 +67,10 @@ def board():
 @pytest.fixture(scope="module")
 def folder(board, tmp_path_factory):
     folder = tmp_path_factory.mktemp("leaderboard")
-    written = publish(board, folder)
-    assert all(path.is_file() for path in written)
-    assert not list(folder.rglob(".*")), "nothing half-written stays behind"
+    for name, content in render(board).items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
     return folder
 
 

@@ -145,8 +145,14 @@ def test_a_chain_counts_only_what_must_run():
 
 
 def test_the_redraw_of_collapsed_start_models_can_be_planned():
-    built = plan((Finetune(), SixteenHeads()), redraws=3)
-    assert {node.work.name for node in built.nodes.values()} == {"finetune", "sixteen-heads"}
+    built = plan((Finetune(), Finetune(epochs=5), SixteenHeads()), tasks=(RTE,), seeds=(1,), redraws=3)
+    found = {node.label: node for node in built.nodes.values()}
+    # The baseline's row is the start model itself, redrawn with it.
+    assert set(found) == {"finetune", "finetune:epochs=5", "sixteen-heads"}
+    assert found["sixteen-heads"].builds_on == (found["finetune"].fingerprint,)
+    assert [built.decides(node).get("redraws") for node in found.values()] == [3, None, None]
+    plain = plan((Finetune(), Finetune(epochs=5), SixteenHeads()), tasks=(RTE,), seeds=(1,))
+    assert built.nodes.keys() & plain.nodes.keys() == {found["finetune:epochs=5"].fingerprint}
 
 
 def test_planning_ten_thousand_trials_takes_little_more_than_their_fingerprints():

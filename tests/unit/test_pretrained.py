@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -71,14 +72,14 @@ def test_a_checkpoint_without_the_encoder_is_refused(folder, tiny_bert):
 
 
 def test_identity_is_content_not_place(folder):
-    (folder / "elsewhere").mkdir()
-    shutil.copytree(folder / "encoder", folder / "elsewhere" / "encoder")
-    copy = resolve(folder / "elsewhere")
-    (folder / "elsewhere" / "encoder" / "README.md").write_text("notes")
+    shutil.copytree(folder / "encoder", folder / "elsewhere" / "renamed")
+    copy = resolve(folder / "elsewhere", "renamed")
+    (folder / "elsewhere" / "renamed" / "README.md").write_text("notes")
     assert copy.path != resolve(folder).path
+    assert copy.id != resolve(folder).id
     assert copy.identity() == resolve(folder).identity()
     assert str(folder) not in str(copy.identity())
-    config = folder / "elsewhere" / "encoder" / "config.json"
+    config = folder / "elsewhere" / "renamed" / "config.json"
     config.write_text(config.read_text() + " ")
     assert copy.identity() != resolve(folder).identity()
 
@@ -104,8 +105,27 @@ def test_cached_hub_models_resolve_to_their_commit(tmp_path, monkeypatch):
     import huggingface_hub
 
     config = tmp_path / "models--a--b" / "snapshots" / ("d" * 40) / "config.json"
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: str(config))
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: str(config))
     assert resolve(tmp_path, "a/b") == pretrained.Source("a/b", "d" * 40, "a/b")
+
+
+@pytest.mark.parametrize(("model", "asked"), [("a/b", "main"), ("a/b@v1.0", "v1.0")])
+def test_hub_models_can_be_pinned(tmp_path, monkeypatch, model, asked):
+    import huggingface_hub
+
+    commits = {"main": "a" * 40, "v1.0": "b" * 40}
+    found = pretrained.Source("a/b", commits[asked], "a/b")
+
+    def info(api, repository, *, revision, timeout):
+        return SimpleNamespace(sha={"a/b": commits}[repository][revision])
+
+    def cached(repository, file, revision):
+        return str(tmp_path / repository / "snapshots" / commits[revision] / file)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", info)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", cached)
+    assert pretrained.resolve(model, folder=tmp_path, offline=False) == found
+    assert pretrained.resolve(model, folder=tmp_path, offline=True) == found
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from rich.console import Console
-from small_plans import graph
+from small_plans import Step, graph
 
 from benchmark.assignment import Outcome
 from benchmark.progress import Progress, duration
@@ -80,6 +80,15 @@ def test_the_time_left_comes_from_the_work_done(monkeypatch):
     assert shown.seconds_left() == pytest.approx(30, rel=0.05)
     shown.queue.fail("1", "error")
     assert shown.seconds_left() == pytest.approx(20, rel=0.05)
+
+
+def test_drawing_the_line_goes_through_no_list_of_nodes(monkeypatch):
+    shown = progress({number: [] for number in range(50)}, terminal=True)
+    shown.queue.take()
+    shown.queue.complete("0")
+    monkeypatch.setattr(Step, "cost", lambda work: 1 / 0)
+    for _ in range(3):
+        shown.tick()
 
 
 def test_a_terminal_shows_one_live_table_with_metrics():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import io
 import json
 import uuid
@@ -8,13 +9,14 @@ import numpy as np
 import pytest
 from small_plans import leave
 
-from benchmark import latency
+from benchmark import latency, tracking
+from benchmark.cli import looking
 from benchmark.job import resolve
 from benchmark.load import make_sweep
 from benchmark.manifest import describe
 from benchmark.publish import publish
 from benchmark.store import Store
-from reports import predictions
+from reports import leaderboard, predictions, tables
 from reports.metrics import collapse, score
 from reports.predictions import Predictions
 from reports.record import Failure, Latency, Model, Parameters, Record
@@ -30,6 +32,16 @@ SWEEP = {
 }
 
 
+def model(signature: str) -> Model:
+    return Model(
+        parameters=Parameters(total=10, encoder=5, embeddings=5),
+        flops=1.0,
+        checkpoint_bytes=40,
+        architecture={},
+        signature=signature,
+    )
+
+
 class Output:
     """An output folder with the records of a finished sweep."""
 
@@ -37,7 +49,7 @@ class Output:
         self.job = resolve(make_sweep(SWEEP), output=root)
         self.store = Store(root, folder / "cache")
         self.folder = folder
-        self.manifest = describe(self.job, "leanboard run first.yaml", "here")
+        self.manifest = describe(self.job, "leanboard run first.yaml", ("here",))
         for node in self.job.plan.trials():
             self.leave(node.fingerprint)
 
@@ -62,13 +74,7 @@ class Output:
             "primary": "accuracy",
             "scores": score(labels, logits, ["accuracy"]),
             "collapse": collapse(labels, logits, "accuracy"),
-            "model": Model(
-                parameters=Parameters(total=10, encoder=5, embeddings=5),
-                flops=1.0,
-                checkpoint_bytes=40,
-                architecture={},
-                signature=node.label,
-            ),
+            "model": model(node.label),
             "seconds": {"total": 1.0},
             "started": 1.0,
             "ended": 2.0,
@@ -97,6 +103,16 @@ def local(tmp_path) -> Output:
     return Output(str(tmp_path / "out"), tmp_path)
 
 
+@pytest.fixture
+def plain(monkeypatch):
+    """Pages of JSON alone, from few draws: whether a page is built again does not depend on how it looks."""
+    monkeypatch.setattr(leaderboard, "build", functools.partial(leaderboard.build, replicates=100))
+    content = {"leaderboard.html": tables.to_json, "leaderboard.json": tables.to_json}
+    monkeypatch.setattr(
+        "reports.publish.render", lambda board: {name: to(board).encode() for name, to in content.items()}
+    )
+
+
 def test_the_first_time_every_file_is_written(output):
     published = output.publish()
     assert published.fresh
@@ -112,7 +128,19 @@ def test_the_first_time_every_file_is_written(output):
     assert [len(row["scores"]) for row in content["rows"]] == [3, 3]
 
 
-def test_nothing_changed_nothing_is_written(output, monkeypatch):
+def test_models_are_compared_in_size_with_the_start_model_whatever_the_baseline(local, plain):
+    """A row says how much smaller it is than the model it was made from."""
+    half = Parameters(total=5, encoder=2, embeddings=3)
+    for key in row_keys(local):
+        if local.job.plan.nodes[key].label != "finetune":
+            local.leave(key, model=model("kd").model_copy(update={"parameters": half}))
+    sweep = local.manifest.sweep.model_copy(update={"baseline": "kd:layers=3"})
+    local.manifest = local.manifest.model_copy(update={"sweep": sweep})
+    found = {row.label: row.compression for row in local.publish().board.rows}
+    assert found == {"finetune": 1.0, "kd:layers=3": 2.0}
+
+
+def test_nothing_changed_nothing_is_written(output, plain, monkeypatch):
     first = output.publish()
     before = output.files()
 
@@ -156,16 +184,17 @@ def fail(output: Output, attempt: str = "f", ended: float = 3.0) -> None:
     )
 
 
-def time_it(output: Output) -> None:
-    batch = {"median_ms": 1.0, "q1_ms": 0.9, "q3_ms": 1.1, "repeats": 3}
+def time_it(output: Output, milliseconds: float = 1.0) -> None:
+    batch = {"median_ms": milliseconds, "q1_ms": 0.9, "q3_ms": 1.1, "repeats": 3}
     found = Latency(signature="finetune", machine="here", precision="fp32", length=8, batches={"1": batch})
     latency.save(output.store, [found], output.job.sweep.latency, "here")
 
 
-def test_whatever_the_page_shows_has_changed_it_is_built_again(local):
+def test_whatever_the_page_shows_has_changed_it_is_built_again(local, plain):
     changes = {
         "a record made again": lambda: local.leave(row_keys(local)[0], ended=9.0),
         "a latency": lambda: time_it(local),
+        "another latency": lambda: time_it(local, 1.05),
         "the page gone": lambda: local.store.fs.rm_file(local.store.path("leaderboard/leaderboard.html")),
         "a record gone": lambda: local.store.drop(row_keys(local)[1]),
         "a failure": lambda: fail(local),
@@ -181,6 +210,13 @@ def test_whatever_the_page_shows_has_changed_it_is_built_again(local):
         assert not local.publish().fresh, name
 
 
+def test_the_spelling_of_the_command_is_no_news(local, plain):
+    local.publish()
+    sweep = local.manifest.sweep.model_copy(update={"command": "leanboard run ./first.yaml -o out"})
+    local.manifest = local.manifest.model_copy(update={"sweep": sweep, "night": "2026-07-30"})
+    assert not local.publish().fresh
+
+
 def test_links_are_part_of_the_page(local):
     local.publish()
     links = {("finetune", "rte"): "http://server/#/experiments/1/runs/2"}
@@ -192,7 +228,7 @@ def test_links_are_part_of_the_page(local):
     )
 
 
-def test_new_code_of_the_reports_builds_the_page_again(local, monkeypatch):
+def test_new_code_of_the_reports_builds_the_page_again(local, plain, monkeypatch):
     local.publish()
     monkeypatch.setattr("benchmark.digest.sources", lambda package: "another")
     assert local.publish().fresh
@@ -206,10 +242,26 @@ def test_a_failed_trial_makes_the_board_incomplete(local):
     assert "timeout" in page
 
 
-def test_records_of_other_sweeps_in_the_folder_stay_out(local):
+def test_records_of_other_sweeps_in_the_folder_stay_out(local, plain):
     other = resolve(make_sweep({**SWEEP, "limit": 64}), output=local.store.url)
     key = next(iter(other.plan.rows))
     local.job.plan.nodes[key] = other.plan.nodes[key]
     made = local.leave(key, decides=other.plan.decides(other.plan.nodes[key]))
     assert made.fingerprint in local.store.scan().records
     assert [len(row.scores) for row in local.publish().board.rows] == [3, 3]
+
+
+@pytest.mark.parametrize("night", [None, "2026-07-30"])
+def test_after_a_night_its_own_runs_are_found(local, plain, night, monkeypatch):
+    local.manifest.model_copy(update={"night": night}).write(local.store)
+    asked = []
+
+    def listen(place, sheet, *rest):
+        asked.append(sheet.night)
+        return tracking.Synced(0, 0, 0)
+
+    monkeypatch.setattr(tracking, "sync", listen)
+    monkeypatch.setattr(tracking.state, "links", lambda store, place, sheet: asked.append(sheet.night) or {})
+    looking.report(local.store.url, as_json=True)
+    looking.sync(local.store.url)
+    assert asked == [night, night]

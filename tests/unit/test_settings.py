@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import shlex
+from typing import Any
+
 import pytest
 from pydantic import Field, ValidationError
 
@@ -89,6 +92,53 @@ def test_override_leaves_what_is_not_given():
 )
 def test_a_label_is_the_name_and_what_is_not_at_its_default(fields, label):
     assert Own(**fields).label == label
+
+
+class Odd(Method, name="odd", family="pruning"):
+    value: Any = None
+    made: dict[str, int] = Field(default_factory=lambda: {"a": 1})
+
+    def compress(self, run):
+        raise NotImplementedError
+
+
+ODD = {
+    "kd:layers=3": "kd:layers=3",
+    "a b": "a%20b",
+    "$(rm -r ~)": "%24%28rm%20-r%20%7E%29",
+    "a,heads=2": "a%2Cheads=2",
+    "a+b": "a%2Bb",
+    ("a", "b"): "a+b",
+    (1, 2, 3): "1+2+3",
+    ((1, 2), (3,)): "%5B%5B1%2C2%5D%2C%5B3%5D%5D",
+    ((1,), (2, 3)): "%5B%5B1%5D%2C%5B2%2C3%5D%5D",
+    (): "%5B%5D",
+    0.1234567: "0.1234567",
+    0.1234568: "0.1234568",
+    1e-05: "1e-05",
+}
+
+
+@pytest.mark.parametrize(("value", "shown"), ODD.items())
+def test_whatever_a_plug_ins_field_holds_its_label_is_safe_in_a_shell(value, shown):
+    label = Odd(value=value).label
+    assert label == f"odd:value={shown}"
+    assert shlex.quote(label) == label
+
+
+def test_labels_of_dicts_tell_them_apart_whatever_their_order():
+    shown = [
+        Odd(value=value).label
+        for value in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": (1, 2)}, {"a": "1+b:2"})
+    ]
+    assert shown[:2] == ["odd:value=a:1+b:2"] * 2
+    assert len(set(shown)) == 3
+    assert all(shlex.quote(label) == label for label in shown)
+
+
+def test_a_default_that_is_made_anew_is_a_default():
+    assert Odd().label == "odd"
+    assert Odd(made={"a": 2}).label == "odd:made=a:2"
 
 
 def test_class_arguments_are_facts_of_the_class_not_fields():

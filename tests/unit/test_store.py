@@ -282,6 +282,21 @@ def test_a_changed_file_is_hashed_again(local, tmp_path, hashed):
     assert len(hashed) == 2
 
 
+def test_what_is_fetched_next_is_not_read_twice(tmp_path, hashed):
+    files = {"result__weights": b"w" * 100, "predictions": b"p"}
+    far = Store(f"memory://{uuid.uuid4().hex}", tmp_path / "cache")
+    made = leave(far, record(), tmp_path / "files", **files)
+    assert far.read(made.fingerprint, fetching="result") == made
+    assert hashed == [f"{made.fingerprint}/a/predictions"]
+    far.write_bytes(f"records/{made.fingerprint}/a/result/weights", b"short")
+    assert far.read(made.fingerprint, fetching="result") is None
+    # A local result is used where it lies, so nothing but this looks at it.
+    near = Store(str(tmp_path / "near"))
+    leave(near, record(made.decides), tmp_path / "files", **files)
+    near.read(made.fingerprint, fetching="result")
+    assert f"{made.fingerprint}/a/result/weights" in hashed
+
+
 @pytest.mark.parametrize("junk", ["", "{", "[]", "3", '"x"'])
 def test_a_damaged_memory_is_no_harm(local, tmp_path, junk):
     made = leave(local, record(), tmp_path / "files")

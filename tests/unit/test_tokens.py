@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -145,8 +146,6 @@ def test_processes_that_ask_at_once_all_get_the_same(source, tmp_path, cache):
 
 
 def environment() -> dict[str, str]:
-    import os
-
     paths = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
@@ -165,6 +164,14 @@ def test_an_interrupted_process_leaves_no_half_cache(source, tiny, cache, monkey
         tokenised(PAIRS, source, tiny, max_length=64, cache=cache)
     assert not list((cache / "tokens").iterdir())
     assert len(tokenised(PAIRS, source, tiny, max_length=64, cache=cache)["train"].labels) == 300
+
+
+def test_users_of_one_machine_share_the_cache(source, tiny, cache):
+    tokenised(PAIRS, source, tiny, max_length=64, cache=cache)
+    before = os.umask(0o022)
+    os.umask(before)
+    (made,) = (cache / "tokens").iterdir()
+    assert made.stat().st_mode & 0o777 == 0o777 & ~before
 
 
 def test_a_cache_that_cannot_be_written(source, tiny, tmp_path):

@@ -2,6 +2,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
@@ -159,6 +160,21 @@ def test_live_metrics_of_an_attempt_are_gathered_and_those_of_the_next_are_not()
     assert [event.arguments[0] for event in queue] == ["b", "a", "a"]
 
 
+def test_a_paused_mirror_writes_nothing_and_then_all(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmark.tracking.mirror._GATHER_SECONDS", 0.0)
+    monkeypatch.setattr(Mirror, "_connected", lambda self: None)
+    monkeypatch.setattr(Runs, "begin", lambda runs: None)
+    mirror, written = Mirror(Place("unused", None), Sheet("s"), Store(str(tmp_path))), []
+    mirror.start()
+    with mirror.paused():
+        for number in range(3):
+            mirror._put(lambda runs, number=number: written.append(number))
+        time.sleep(0.2)
+        assert written == []
+    assert mirror.close(10).lost == 0
+    assert written == [0, 1, 2]
+
+
 def test_queue_is_bounded_and_live_metrics_go_first(tmp_path):
     idle = Mirror(Place("http://127.0.0.1:1", None), Sheet("s"), Store(str(tmp_path)))
     record = mirrored.sweep(tmp_path, trials=1).records[0]
@@ -187,9 +203,6 @@ def test_what_the_store_remembers_answers_without_mlflow(tmp_path):
     state.remember(sweep.store, where, sweep.sheet, runs)
     assert in_sync(sweep.store, where, sweep.sheet, sweep.outcomes, board)
     assert links(sweep.store, where, sweep.sheet) == {("finetune", "rte"): where.address("7", "s")}
-    assert state.trial_links(sweep.store, where, sweep.sheet)[sweep.records[0].fingerprint].endswith(
-        "runs/run0?workflowType=machine_learning"
-    )
 
     later = sweep.records[0].model_copy(update={"ended": 2e9})
     assert not in_sync(sweep.store, where, sweep.sheet, [later])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.nights import Cell, Finding, Night
+from benchmark.night.nights import Cell, Finding, Night
 from benchmark.sweep import Result
 from reports.record import Failure, Record
 from reports.regression import FRESH_SEEDS, Change, Confirmation
@@ -35,11 +35,13 @@ class Outcome:
     """Regressions of earlier nights that have not been made good."""
     environment: Mapping[str, Any]
     """Commit and libraries."""
+    idle: bool
+    """Whether no trial was made since the last published night, so that nothing was tested."""
     published: bool
 
     @property
     def exit_code(self) -> int:
-        """3: a confirmed regression; 1: a trial has no result; 0: neither."""
+        """3: a confirmed regression; 1: a trial has no result, or nothing was run; 0: neither."""
         if any(confirmation.confirmed for confirmation in self.confirmations):
             return 3
         return 0 if self.published else 1
@@ -58,15 +60,15 @@ class Outcome:
         planned = len(self.result.manifest.rows())
         if not self.trials:
             return f"Night {self.name}: NOTHING CAME OF IT, all {planned} trials failed."
-        known = {trial.fingerprint: trial.ended for trial in self.earlier.trials} if self.earlier else {}
-        reused = sum(known.get(record.fingerprint) == record.ended for record in self.trials)
         if self.earlier is None:
-            return f"Night {self.name}: {len(self.trials)} of {planned} trials have a result."
-        if reused == planned:
+            ran = "" if self.result.ran else "; this command ran none"
+            return f"Night {self.name}: {len(self.trials)} of {planned} trials have a result{ran}."
+        if self.idle:
             return (
-                f"Night {self.name}: nothing was run. All {planned} trials were made by this code and these "
-                f"libraries, and count as they are; --refresh all makes them again."
+                f"Night {self.name}: NOTHING WAS RUN, so nothing was tested. All {planned} trials were made "
+                f"by this code and these libraries before; --refresh all makes them again."
             )
+        reused = count_reused(self.earlier, self.trials)
         made = len(self.trials) - reused
         return f"Night {self.name}: {made} of {planned} trials made since the last night, {reused} reused."
 
@@ -127,9 +129,17 @@ class Outcome:
         against = f"; the next night is again compared with {self.earlier.name}" if self.earlier else ""
         missing = self.result.incomplete
         what = f"{missing} of {len(self.result.manifest.rows())} trials have no result"
-        if not missing:
+        if self.idle:
+            what = "nothing was run"
+        elif not missing:
             what = f"{max(1, len(self.failures))} of the runs with fresh seeds have no result"
         return f"NOT PUBLISHED: {what}{against}."
+
+
+def count_reused(earlier: Night, trials: Iterable[Record]) -> int:
+    """How many trials are the very ones of an earlier night."""
+    known = {trial.fingerprint: trial.ended for trial in earlier.trials}
+    return sum(known.get(record.fingerprint) == record.ended for record in trials)
 
 
 def _suspicion(change: Change, confirmation: Confirmation | None) -> str:

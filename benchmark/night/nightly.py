@@ -2,8 +2,9 @@
 
 A night makes again what other code or other libraries made, publishes the leaderboard, and tests every cell
 that was made again against the last published night (`reports.regression`). A suspicious loss is looked at
-again with five fresh seeds; only what these confirm is a regression. A night is published
-(`benchmark.nights`) when no trial is missing, so the next one is compared with a whole night.
+again with five fresh seeds; only what these confirm is a regression. A night in
+which no trial is missing is published (`benchmark.night.nights`), so the next one is compared with a whole
+night. One in which nothing had to be run tests nothing: it is not published, and its exit code is 1.
 
 The earlier code is not kept: libraries cannot be put back, and a loss that a new library brings must be found
 too. Fresh seeds are therefore run with tonight's code and compared with what the earlier night left.
@@ -20,13 +21,14 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from benchmark import digest, environment, nights, sweep
+from benchmark import digest, environment, sweep
 from benchmark.interrupts import interruptible
 from benchmark.job import Job
-from benchmark.lock import locked
-from benchmark.night_report import Outcome
-from benchmark.nights import Cell, Finding, Night, Trial
-from benchmark.outdated import Outdated, Refresh
+from benchmark.night import nights
+from benchmark.night.lock import locked
+from benchmark.night.nights import Cell, Finding, Night, Trial
+from benchmark.night.outdated import Outdated, Refresh
+from benchmark.night.report import Outcome, count_reused
 from benchmark.plan import build
 from benchmark.sweep import Options
 from reports.board import TaskFacts
@@ -76,6 +78,8 @@ def _carry_out(job: Job, console: Console, options: Options, refresh: Refresh) -
     fresh_scored = nights.score(job.store, fresh)
     confirmations = _confirm(suspicious, before, fresh_scored, tasks)
     unseen = len(fresh_job.plan.rows) - len(fresh)
+    # Nothing that an unfinished night has left to be compared either.
+    idle = earlier is not None and count_reused(earlier, trials) == len(job.plan.rows)
 
     outcome = Outcome(
         name=name,
@@ -88,7 +92,8 @@ def _carry_out(job: Job, console: Console, options: Options, refresh: Refresh) -
         failures=job.store.failures(fresh_job.plan.rows - {record.fingerprint for record in fresh}),
         still_lost=_still_lost(earlier, trials, tasks),
         environment={"git": environment.git_state(), "libraries": digest.libraries()},
-        published=not result.incomplete and not unseen,
+        idle=idle,
+        published=not (idle or result.incomplete or unseen),
     )
     if outcome.published:
         _publish(job, outcome, _merge(scored, fresh_scored), fresh, refresh)

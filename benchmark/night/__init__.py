@@ -1,0 +1,1 @@
+"""The nightly service: a sweep with today's code, compared with the night before."""
