@@ -48,10 +48,12 @@ _GROUP = 4
 class Evaluator(Protocol):
     """Whoever can say what a model predicts with heads removed."""
 
-    path: str
+    path: ClassVar[str]
     """`shared` or `whole`: how it does it."""
     cost: Cost
     """Spent so far."""
+
+    def __init__(self, model: PreTrainedModel, examples: Examples, *, bf16: bool = False) -> None: ...
 
     def logits(self, row: int, masks: Masks) -> NDArray[np.float32]:
         """Predict every example with each mask in the layer `row` of `encoders.layers`.
@@ -74,7 +76,7 @@ def evaluator(model: PreTrainedModel, examples: Examples, *, bf16: bool = False)
     Raises:
         BadInput: no examples, or an encoder without known attention heads.
     """
-    kind = WholeEvaluator if whole_reason(model) else MaskedEvaluator
+    kind: type[Evaluator] = WholeEvaluator if whole_reason(model) else MaskedEvaluator
     return kind(model, examples, bf16=bf16)
 
 
