@@ -14,6 +14,7 @@ BUILT_IN = {
     "finetune": "methods.baselines.finetune:Finetune",
     "finetune-more": "methods.baselines.finetune_more:FinetuneMore",
     "random-heads": "methods.pruning.random_heads:RandomHeads",
+    "auber": "methods.pruning.auber.method:Auber",
     "sixteen-heads": "methods.pruning.sixteen_heads:SixteenHeads",
     "teacher-outputs": "methods.distillation.teacher_outputs:TeacherOutputs",
     "kd": "methods.distillation.kd:KnowledgeDistillation",

@@ -91,6 +91,7 @@ class Run:
         *,
         steps: int | None = None,
         training: Training | None = None,
+        examples: Examples | None = None,
     ) -> Fitted:
         """Train `model` in place on the train split with the one training loop; its cost is added up.
 
@@ -99,11 +100,12 @@ class Run:
             loss: maps (model, batch) to a scalar; cross-entropy on the labels by default.
             steps: optimiser steps; by default as many as `training.epochs` passes take.
             training: settings, by default the sweep's.
+            examples: what is learnt from, where that is only a part of the train split.
         """
         before = self.cost.steps
         fitted = fit(
             model,
-            self.train,
+            self.train if examples is None else examples,
             training or self.training,
             loss=loss,
             steps=steps,

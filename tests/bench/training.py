@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.examples import Examples
-from tasks.prepare import prepare
+from tasks.prepare import Prepared, prepare
 from tasks.registry import task as find_task
 from tasks.seeds import Seeds
 
@@ -23,19 +23,20 @@ OUR_STEPS, TRAINER_STEPS, WARM_UP_STEPS = 40, 12, 3
 def measure() -> Iterator[str]:
     """Print throughputs in examples per second and their ratios."""
     for task, targets in (("mrpc", {"padded": 4, "grouped": 1.7}), ("cola", {"padded": 12})):
-        ours = {precision: _two_trials(task, precision) for precision in _precisions()}
-        theirs = {padding: _alone(_trainer, task, padding) for padding in targets}
+        ours = {precision: _two_trials(task, precision) for precision in precisions()}
+        theirs = {padding: alone(_trainer, task, padding) for padding in targets}
         for precision, rate in ours.items():
             yield f"{task}: two one-thread trials, {precision}: {rate:.1f} examples/s together"
             for padding, target in targets.items():
-                least = f"(at least {target})" if precision == _precisions()[0] else "(beside)"
+                least = f"(at least {target})" if precision == precisions()[0] else "(beside)"
                 yield (
                     f"{task}: ÷ Trainer fp32, {padding}, two threads ({theirs[padding]:.1f} examples/s): "
                     f"{rate / theirs[padding]:.2f} {least}"
                 )
 
 
-def _precisions() -> list[str]:
+def precisions() -> list[str]:
+    """What this processor has, the fastest first."""
     from benchmark.environment import has_bf16
 
     return ["bf16", "fp32"] if has_bf16() else ["fp32"]
@@ -48,12 +49,14 @@ def _two_trials(task: str, precision: str) -> float:
         return sum(pool.map(_our_trial, [task] * 2, [precision] * 2, [ready] * 2))
 
 
-def _alone(function: Any, *arguments: Any) -> float:
+def alone(function: Any, *arguments: Any) -> Any:
+    """Call a function in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
 
-def _examples(task: str) -> Examples:
+def prepared(task: str) -> Prepared:
+    """A real task, tokenised for MiniLM and split as a trial would."""
     with tempfile.TemporaryDirectory() as cache:
         return prepare(
             find_task(task),
@@ -66,7 +69,7 @@ def _examples(task: str) -> Examples:
             seeds=Seeds.derive(1),
             cache=Path(cache),
             offline=True,
-        ).train
+        )
 
 
 def _model_path() -> str:
@@ -84,7 +87,7 @@ def _our_trial(task: str, precision: str, ready: Any) -> float:
     from methods.settings import Training
 
     torch.set_num_threads(1)
-    examples = _examples(task)
+    examples = prepared(task).train
     source = pretrained.resolve("minilm", folder=Path(), offline=True)
     model = pretrained.classifier(source, find_task(task), seed=1)
     settings = Training.model_validate({"batch_size": BATCH, "precision": precision, "device": "cpu"})
@@ -114,7 +117,7 @@ def _trainer(task: str, padding: str) -> float:
     from methods import pretrained
 
     torch.set_num_threads(2)
-    examples = _examples(task)
+    examples = prepared(task).train
     rows = [
         {
             "input_ids": examples.ids[begin:end].tolist(),
