@@ -26,8 +26,14 @@ class Naming:
     value: str
     output: str
     """The linear after the heads; its input is the context, heads side by side."""
+    attention_norm: str
+    """The layer norm after attention and residual."""
     ffn_in: str
+    activation: str
+    """The attribute that holds the function between the two feed-forward linears."""
     ffn_out: str
+    ffn_norm: str
+    """The layer norm at the end of the layer."""
     head_count: str
     """The attribute of `attention` that holds its number of heads."""
 
@@ -39,8 +45,11 @@ _BERT = Naming(
     key="attention.self.key",
     value="attention.self.value",
     output="attention.output.dense",
+    attention_norm="attention.output.LayerNorm",
     ffn_in="intermediate.dense",
+    activation="intermediate.intermediate_act_fn",
     ffn_out="output.dense",
+    ffn_norm="output.LayerNorm",
     head_count="num_attention_heads",
 )
 _DISTILBERT = Naming(
@@ -50,8 +59,11 @@ _DISTILBERT = Naming(
     key="attention.k_lin",
     value="attention.v_lin",
     output="attention.out_lin",
+    attention_norm="sa_layer_norm",
     ffn_in="ffn.lin1",
+    activation="ffn.activation",
     ffn_out="ffn.lin2",
+    ffn_norm="output_layer_norm",
     head_count="n_heads",
 )
 NAMINGS = {"bert": _BERT, "roberta": _BERT, "electra": _BERT, "distilbert": _DISTILBERT}
