@@ -82,9 +82,11 @@ class Work(Settings):
 
 
 def _shown(value: Any) -> str:
-    """A field's value as a label shows it: `0.5`, `10`, `1+2`."""
+    """A field's value as a label shows it: `0.5`, `10`, `1+2`, `flops=0.25`."""
     if isinstance(value, tuple):
         return "+".join(map(_shown, value))
+    if isinstance(value, Settings):
+        return "+".join(f"{name}={_shown(inner)}" for name, inner in value if inner is not None)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
