@@ -16,13 +16,20 @@ def sweep_schema() -> dict[str, Any]:
     schema["required"].remove("name")
     properties = schema["properties"]
     methods = registry.methods()
+    fields: dict[str, Any] = {}
+    for name, method in methods.items():
+        # Two methods, maybe of plug-ins, may call different models of their fields by one name.
+        described = method.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
+        nested = described.pop("$defs", {})
+        schema["$defs"] |= {f"{name}.{model}": content for model, content in nested.items()}
+        fields[name] = _fields(described)
     properties["methods"]["items"] = {
         "anyOf": [
             {"enum": sorted(methods)},
             {
                 "type": "object",
                 "additionalProperties": False,
-                "properties": {name: _fields(method.model_json_schema()) for name, method in methods.items()},
+                "properties": fields,
             },
         ]
     }

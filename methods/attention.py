@@ -16,9 +16,18 @@ def fastest_attention(model: PreTrainedModel) -> Iterator[None]:
     backward pass of the fused kernel is slower than the plain one at the lengths of sentences: training in
     bf16 gains a sixth. The function computed is the same.
     """
-    chosen = model.config._attn_implementation
     if next(model.parameters()).device.type == "cpu":
-        model.set_attn_implementation("eager")
+        with eager_attention(model):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def eager_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Run attention as plain matrix products, whose probabilities can be read."""
+    chosen = model.config._attn_implementation
+    model.set_attn_implementation("eager")
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from transformers.initialization import no_init_weights
 
 from methods import encoders
-from methods.pruning.surgery import prune_heads
+from methods.pruning.surgery import prune_heads, prune_neurons
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -77,7 +77,8 @@ def architecture(model: PreTrainedModel) -> dict[str, Any]:
     """Describe a model without its weights, as JSON-able data from which `build` makes it again.
 
     Besides transformers' own keys, where they apply: `kept_heads`, the heads left by layer in the numbering
-    before pruning, and `layer_groups`, a number by layer, equal where layers are one module.
+    before pruning, `kept_neurons`, the number of feed-forward neurons left by layer, and `layer_groups`, a
+    number by layer, equal where layers are one module.
     """
     config = json.loads(model.config.to_json_string(use_diff=False))
     config["architectures"] = [type(model).__name__]
@@ -110,9 +111,9 @@ def signature(model: PreTrainedModel | dict[str, Any]) -> str:
 
 
 def _assemble(described: dict[str, Any]) -> PreTrainedModel:
-    """Make the model, share its layers, then cut its heads."""
+    """Make the model, share its layers, then cut its heads and neurons."""
     model_class = getattr(transformers, described["architectures"][0])
-    plain = {key: value for key, value in described.items() if key != "kept_heads"}
+    plain = {key: value for key, value in described.items() if key not in ("kept_heads", "kept_neurons")}
     model = model_class(model_class.config_class.from_dict(plain))
     groups = described.get("layer_groups")
     if groups:
@@ -127,6 +128,10 @@ def _assemble(described: dict[str, Any]) -> PreTrainedModel:
             for position, kept in enumerate(described.get("kept_heads", []))
         },
     )
+    # Of a position's `full` neurons any will do: the weights are read afterwards.
+    full = encoders.neuron_counts(model)
+    kept_neurons = described.get("kept_neurons", [])
+    prune_neurons(model, {p: range(kept, full[p]) for p, kept in enumerate(kept_neurons)})
     return model
 
 
@@ -136,7 +141,7 @@ def _check_described(model: PreTrainedModel, described: dict[str, Any]) -> None:
     if _shapes(copy) != _shapes(model):
         raise ValueError(
             f"the config of this {type(model).__name__} does not describe it: keep config.num_hidden_layers, "
-            "config.kept_heads and config.layer_groups in step with the layers"
+            "config.kept_heads, config.kept_neurons and config.layer_groups in step with the layers"
         )
 
 

@@ -156,6 +156,12 @@ def head_counts(model: PreTrainedModel) -> list[int]:
     return [len(heads) for heads in kept_heads(model)]
 
 
+def neuron_counts(model: PreTrainedModel) -> list[int]:
+    """Return the number of feed-forward neurons left at each position."""
+    count = {place: layer.ffn_in.out_features for layer in layers(model) for place in layer.positions}
+    return [count[position] for position in sorted(count)]
+
+
 def embeddings(model: PreTrainedModel) -> nn.Module:
     """Return the module that embeds tokens, without ELECTRA's projection to the hidden size."""
     _naming(model)

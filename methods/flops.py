@@ -9,6 +9,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
+from reports.record import Cost
+from tasks.batches import Batch
+
 
 @torch.no_grad()
 def forward_flops(model: PreTrainedModel, length: int) -> float:
@@ -31,6 +34,19 @@ def forward_flops(model: PreTrainedModel, length: int) -> float:
     finally:
         model.train(was_training)
     return float(counter.get_total_flops())
+
+
+def cost_of_passes(batch: Batch, flops: Callable[[int], float], passes: float) -> Cost:
+    """Cost of work on a batch that is not training, as so many forward passes.
+
+    Args:
+        batch: its padding counts in FLOPs and not in tokens.
+        flops: forward FLOPs by length, from `flops_by_length`.
+        passes: forward passes the work amounts to.
+    """
+    examples, length = batch.inputs["input_ids"].shape
+    tokens = int(batch.inputs["attention_mask"].sum())
+    return Cost(examples=examples, tokens=tokens, flops=passes * examples * flops(length))
 
 
 def flops_by_length(model: PreTrainedModel) -> Callable[[int], float]:

@@ -18,6 +18,7 @@ from methods.inference import predict
 from methods.settings import Training
 from reports.metrics import score
 from reports.record import Cost
+from tasks.errors import BadInput
 from tasks.examples import Examples
 from tasks.seeds import Seeds
 from tasks.task import Task
@@ -121,7 +122,13 @@ class Run:
         return predict(model, examples, bf16=self.bf16)
 
     def score(self, model: PreTrainedModel, examples: Examples) -> dict[str, float]:
-        """The task's metrics of `model` on `examples`, as fractions."""
+        """The task's metrics of `model` on `examples`, as fractions.
+
+        Raises:
+            BadInput: there are no examples, whose score would decide something all the same.
+        """
+        if len(examples) == 0:
+            raise BadInput("no examples to score on: raise `selection`, or `limit` where it is set")
         return score(examples.labels, self.predict(model, examples), self.task.metrics)
 
     def stage(self, name: str, model: PreTrainedModel) -> None:

@@ -39,3 +39,9 @@ class Examples:
         """Return the examples at `positions` (not row numbers), in that order."""
         chosen = np.asarray(positions, dtype=np.int64)
         return replace(self, rows=self.rows[chosen], labels=self.labels[chosen])
+
+    def sample(self, count: int, seed: int) -> Examples:
+        """Return all examples, or `count` of them drawn by `seed`, in the order of the split."""
+        if len(self) <= count:
+            return self
+        return self.subset(np.sort(np.random.default_rng(seed).choice(len(self), count, replace=False)))

@@ -22,10 +22,22 @@ class FinetuneMore(
     version=1,
     needs=("finetune",),
 ):
-    """Train the start model for more epochs or steps, so that a method's extra training is not its merit."""
+    """Train the start model for more epochs or steps, so that a method's extra training is not its merit.
+
+    With `like` it follows that method's schedule layer by layer, see `methods.pruning.layerwise`: as many
+    trainings, each with an optimiser and schedule of its own, as that method had layers to prune.
+
+    Note left in the record: `train_choice_gap`, see `methods.gap`.
+    """
 
     epochs: float | None = Field(None, gt=0, description="more passes; by default as many as train.epochs")
     steps: int | None = Field(None, ge=1, description="more optimiser steps, instead of epochs")
+    learning_rate: float | None = Field(None, gt=0, description="peak rate; by default train.learning_rate")
+    like: str | None = Field(
+        None,
+        min_length=1,
+        description="train so long once for each layer this method, by name or label, removed heads from",
+    )
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -33,8 +45,31 @@ class FinetuneMore(
             raise ValueError("give epochs or steps, not both")
         return self
 
+    def reads(self) -> tuple[str, ...]:
+        """The method whose layers are counted."""
+        return () if self.like is None else (self.like,)
+
+    def cost(self) -> float:
+        """An epoch taken for 100 steps, and six layers."""
+        length = (self.epochs or (self.steps or 300) / 100) / 3
+        return length if self.like is None else 6 * length
+
     def compress(self, run: Run) -> PreTrainedModel:
-        """Return the start model, trained on with a fresh optimiser and schedule; nothing is removed."""
+        """Return the start model, trained on with fresh optimisers and schedules; nothing is removed."""
+        from methods.gap import train_choice_gap
+        from methods.pruning.layerwise import layer_by_layer, removed_by
+
         model = run.start()
-        run.fit(model, steps=self.steps, training=run.training.override(epochs=self.epochs))
+        before = train_choice_gap(run, model)
+
+        def train() -> None:
+            training = run.training.override(epochs=self.epochs, learning_rate=self.learning_rate)
+            run.fit(model, steps=self.steps, training=training)
+
+        if self.like is None:
+            train()
+        else:
+            counts = removed_by(run, self.like, model)
+            layer_by_layer(run, model, prune=lambda position: counts[position], train=train)
+        run.notes["train_choice_gap"] = {"before": before, "after": train_choice_gap(run, model)}
         return model

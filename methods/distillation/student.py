@@ -23,9 +23,9 @@ def first_layers(model: PreTrainedModel, layers: int | None) -> PreTrainedModel:
     kept = max(1, depth // 2) if layers is None else layers
     if kept > depth:
         raise BadInput(f"layers: {kept} asked for, but the model has {depth}; give 1 to {depth}")
-    kept_heads = encoders.kept_heads(model)[:kept]
     del stack[kept:]
     model.config.num_hidden_layers = kept
-    if getattr(model.config, "kept_heads", None) is not None:
-        model.config.kept_heads = kept_heads
+    for by_layer in ("kept_heads", "kept_neurons"):
+        if (left := getattr(model.config, by_layer, None)) is not None:
+            setattr(model.config, by_layer, left[:kept])
     return model

@@ -1,63 +1,143 @@
-"""What methods that remove a share of the attention heads have in common; they differ in the order."""
+"""What methods that remove attention heads in an order have in common; they differ in the order."""
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from methods.method import Method
+from methods.pruning.budget import Axis, Budgeted, Shares
 from tasks.errors import BadInput
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from methods.pruning.goal import Goal
     from methods.pruning.order import Head
     from methods.run import Run
 
 
-class HeadPruning(Method):
-    """Remove a share of the start model's heads, first in `order` first, and train on where asked.
+class HeadPruning(Budgeted):
+    """Remove heads up to a budget, first in `order` first, and train on where asked.
 
-    Notes left in the record: `kept_heads` and `removed_heads`, head numbers by layer.
+    With a list of shares one trial draws a curve: pruning goes on from share to share, each followed by its
+    training and handed back as the stage `heads-<share>`. With `budget: {like: ...}` heads go layer by layer
+    in numbers another method chose, each layer followed by training and ordered anew on the model as it then
+    is; see `methods.pruning.layerwise`.
+
+    Further notes left in the record: `budget`, the share removed on the budget's axis.
     """
 
-    heads: float = Field(0.3, gt=0, lt=1, description="share of all attention heads that is removed")
-    epochs: float = Field(0, ge=0, description="passes over the train split after pruning")
+    shorthand: ClassVar[str] = "heads"
+
+    heads: Shares | None = Field(
+        0.3, description="share of all attention heads that is removed, or a rising list of shares: a curve"
+    )
+    floor: int = Field(0, ge=0, description="heads that every layer keeps at least")
+
+    @model_validator(mode="after")
+    def _shares_rise(self) -> Self:
+        shares = self.heads if isinstance(self.heads, tuple) else (0.5,)
+        if not shares or any(later <= sooner for sooner, later in pairwise(shares)):
+            raise ValueError("a list of heads holds rising shares, e.g. [0.1, 0.2, 0.3]")
+        return self
+
+    @model_validator(mode="after")
+    def _like_trains(self) -> Self:
+        if self.budget and self.budget.like and not (self.epochs or self.steps):
+            raise ValueError("budget like trains after each layer, as that method does; give steps or epochs")
+        return self
 
     @abstractmethod
     def order(self, run: Run, model: PreTrainedModel) -> list[Head]:
-        """Return the surviving heads of `model`, the first to go first; `model` is left as it was."""
+        """Return the surviving heads of `model`, the first to go first; no head is removed here."""
+
+    def reads(self) -> tuple[str, ...]:
+        """The method whose numbers of heads are taken."""
+        return (self.budget.like,) if self.budget and self.budget.like else ()
 
     def cost(self) -> float:
-        """Recovery training against the usual three epochs of fine-tuning."""
-        return 0.1 + self.epochs / 3
+        """Training once for each share or, layer by layer, about six times."""
+        trainings = 6 if self.reads() else len(self._aims())
+        return trainings * super().cost()
 
-    def compress(self, run: Run) -> PreTrainedModel:
-        """Prune the start model and, with `epochs`, train it on.
+    def shrink(self, run: Run, model: PreTrainedModel) -> None:
+        """Prune and recover `model` in place, all layers at once or layer by layer."""
+        if self.budget and self.budget.like:
+            self._shrink_by_layer(run, model, self.budget.like)
+            return
+        goals = self.goals(model)
+        for goal in goals:
+            self.needed(goal, model)  # Refuses what cannot be met before an order is computed.
+        order: list[Head] | None = None
+        for goal in goals:
+            order = self.reach(run, model, goal, order or self.order(run, model))
+            self.recover(run, model)
+            if len(goals) > 1:
+                run.stage(f"heads-{goal.share:g}", model)
+        run.notes["budget"] = {goals[-1].axis: round(goals[-1].removed(model), 4)}
 
-        Raises:
-            BadInput: the share is less than one head.
-        """
-        from methods import encoders
-        from methods.pruning.order import by_layer, heads_to_remove, surviving_heads
+    def goals(self, start: PreTrainedModel) -> list[Goal]:
+        """Return what is to be removed from `start`, in steps; `start` may be pruned afterwards."""
+        from copy import deepcopy
+
+        from methods.pruning.goal import Goal
+
+        kept = deepcopy(start)
+        return [Goal(self.name, axis, share, kept) for axis, share in self._aims()]
+
+    def needed(self, goal: Goal, model: PreTrainedModel, order: list[Head] | None = None) -> list[Head]:
+        """Return the heads of `order`, by default of any, that must go from `model` to meet `goal`."""
+        from methods.pruning.order import by_layer, removable, surviving_heads
         from methods.pruning.surgery import prune_heads
 
-        model = run.start()
-        total = len(surviving_heads(model))
-        count = heads_to_remove(total, self.heads)
-        if count == 0:
-            least = math.ceil(1000 / total) / 1000
-            raise BadInput(
-                f"{self.name}: heads: {self.heads} of {total} heads is less than one; ask for {least} or more"
-            )
-        removed = by_layer(self.order(run, model)[:count])
-        prune_heads(model, removed)
-        kept = encoders.kept_heads(model)
-        run.notes["kept_heads"] = kept
-        run.notes["removed_heads"] = [removed.get(position, []) for position in range(len(kept))]
-        if self.epochs:
-            run.fit(model, training=run.training.override(epochs=self.epochs))
-        return model
+        alive = surviving_heads(model)
+        left = Counter(position for position, _ in alive)
+        heads = removable([head for head in order or alive if head in alive], left, self.floor)
+
+        def cut(pruned: PreTrainedModel, count: int) -> None:
+            prune_heads(pruned, by_layer(heads[:count]))
+
+        return heads[: goal.needed(model, len(heads), cut)]
+
+    def reach(self, run: Run, model: PreTrainedModel, goal: Goal, order: list[Head]) -> list[Head] | None:
+        """Prune `model` in place until `goal` is met, and return the order for what goes later.
+
+        None asks for an order computed anew.
+        """
+        from methods.pruning.order import by_layer
+        from methods.pruning.surgery import prune_heads
+
+        prune_heads(model, by_layer(self.needed(goal, model, order)))
+        return order
+
+    def _aims(self) -> list[tuple[Axis, float]]:
+        """Axis and share of every goal, in order."""
+        if self.budget:
+            return [self.budget.axis()]
+        shares = self.heads if isinstance(self.heads, tuple) else (self.heads,)
+        return [("heads", share) for share in shares if share is not None]
+
+    def _shrink_by_layer(self, run: Run, model: PreTrainedModel, like: str) -> None:
+        from methods import encoders
+        from methods.pruning.layerwise import layer_by_layer, removed_by
+        from methods.pruning.surgery import prune_heads
+
+        counts = removed_by(run, like, model)
+        for position, (count, has) in enumerate(zip(counts, encoders.head_counts(model), strict=True)):
+            if count > has - self.floor:
+                raise BadInput(
+                    f"{self.name}: {like!r} removed {count} of {has} heads in layer {position}, "
+                    f"but {self.floor} must stay; lower the floor"
+                )
+
+        def prune(position: int) -> int:
+            if counts[position]:
+                order = [head for place, head in self.order(run, model) if place == position]
+                prune_heads(model, {position: order[: counts[position]]})
+            return counts[position]
+
+        layer_by_layer(run, model, prune=prune, train=lambda: self.recover(run, model))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from methods import encoders
-from methods.flops import flops_by_length
+from methods.flops import cost_of_passes, flops_by_length
 from methods.pruning.gates import head_gates
 from reports.record import Cost
 from tasks.batches import Batch
@@ -25,7 +25,7 @@ Unit = Literal["example", "token", "batch"]
 
 @dataclass(frozen=True)
 class Importance:
-    """Raw importance of each head and what it cost to compute."""
+    """A raw score of each head and what it cost to compute."""
 
     scores: NDArray[np.float64]
     """Of shape (distinct layers, heads before pruning); 0 for heads that are gone."""
@@ -64,23 +64,22 @@ def head_importance(
     shape = (len(layers), model.config.num_attention_heads)
     sums: list[Tensor] = []
     flops = flops_by_length(model)
-    examples, tokens, spent = 0, 0, 0.0
-    with _only_gates_learn(model):
+    cost = Cost()
+    with only_gates_learn(model):
         for batch in batches:
             size, length = batch.inputs["input_ids"].shape
             leading = {"example": (size, 1), "token": (size, length), "batch": (1, 1)}[unit]
             gates = torch.ones(*leading, *shape, dtype=model.dtype, device=model.device, requires_grad=True)
-            sums.append(_gradient(model, batch.to(model.device), gates).abs().sum((0, 1)))
-            examples += size
-            tokens += int(batch.inputs["attention_mask"].sum())
-            spent += 2 * size * flops(length)
+            (gradient,) = gate_gradients(model, batch, [gates], head_gates(model, gates))
+            sums.append(gradient.abs().sum((0, 1)))
+            cost += cost_of_passes(batch, flops, 2)
     if not sums:
         raise ValueError("no examples to take the mean over")
     # Added up in fp64 so that the order of batches leaves no trace, on the CPU as MPS has no fp64.
-    scores = torch.stack(sums).cpu().double().sum(0).numpy() / examples
+    scores = torch.stack(sums).cpu().double().sum(0).numpy() / cost.examples
     if unit == "token":
-        scores[:-1] *= examples / tokens
-    return Importance(scores, Cost(examples=examples, tokens=tokens, flops=spent))
+        scores[:-1] *= cost.examples / cost.tokens
+    return Importance(scores, cost)
 
 
 def layer_normalised(scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -88,16 +87,25 @@ def layer_normalised(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return scores / (np.linalg.norm(scores, axis=1, keepdims=True) + 1e-20)
 
 
-def _gradient(model: PreTrainedModel, batch: Batch, gates: Tensor) -> Tensor:
-    """Gradient of the summed loss: with a mean, the examples of a small last batch would count more."""
-    with torch.autocast(model.device.type, enabled=False), torch.enable_grad(), head_gates(model, gates):
+def gate_gradients(
+    model: PreTrainedModel, batch: Batch, gates: Sequence[Tensor], applied: AbstractContextManager[None]
+) -> tuple[Tensor, ...]:
+    """Differentiate the summed loss: with a mean, the examples of a small last batch would count more.
+
+    Args:
+        model: under `only_gates_learn`.
+        batch: moved to the model's device.
+        gates: what the gradients, of equal shapes, are of.
+        applied: entered for the forward pass; it puts the gates in their places.
+    """
+    batch = batch.to(model.device)
+    with torch.autocast(model.device.type, enabled=False), torch.enable_grad(), applied:
         loss = F.cross_entropy(model(**batch.inputs).logits, batch.labels, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, gates)
-    return gradient
+        return torch.autograd.grad(loss, gates)
 
 
 @contextmanager
-def _only_gates_learn(model: PreTrainedModel) -> Iterator[None]:
+def only_gates_learn(model: PreTrainedModel) -> Iterator[None]:
     """Eval mode, and no gradients of weights, which would cost half as much again."""
     training = model.training
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 import numpy as np
@@ -52,6 +52,23 @@ def ascending(model: PreTrainedModel, scores: NDArray[np.float64]) -> list[Head]
         for head in layer.heads
     ]
     return [head for _, head in sorted(scored)]
+
+
+def removable(order: Iterable[Head], left: Mapping[int, int], floor: int = 0) -> list[Head]:
+    """Leave out of `order` what must stay for every layer to keep `floor` of its units.
+
+    Args:
+        order: heads, or other units numbered in their layers, the first to go first.
+        left: units that each layer has now, by its position; units of layers not named are left out.
+        floor: units each layer keeps at least.
+    """
+    spare = {position: count - floor for position, count in left.items()}
+    chosen = []
+    for position, unit in order:
+        if spare.get(position, 0) > 0:
+            spare[position] -= 1
+            chosen.append((position, unit))
+    return chosen
 
 
 def by_layer(heads: Iterable[Head]) -> dict[int, list[int]]:

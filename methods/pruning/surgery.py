@@ -1,4 +1,4 @@
-"""Physical head pruning: weights are removed, not masked."""
+"""Physical pruning of heads and feed-forward neurons: weights are removed, not masked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def prune_heads(model: PreTrainedModel, heads: Mapping[int, Collection[int]]) ->
     Raises:
         BadInput: the architecture is unknown, or a layer or head is out of range.
     """
-    _check_range(model, heads)
+    _check_range(heads, [model.config.num_attention_heads] * len(encoders.stack(model)), "head")
     kept = encoders.kept_heads(model)
     for layer in encoders.layers(model):
         gone = {head for position in layer.positions for head in heads.get(position, ())}
@@ -42,6 +42,36 @@ def prune_heads(model: PreTrainedModel, heads: Mapping[int, Collection[int]]) ->
             kept[position] = left
     if heads:
         model.config.kept_heads = kept
+
+
+def prune_neurons(model: PreTrainedModel, neurons: Mapping[int, Collection[int]]) -> None:
+    """Remove feed-forward neurons in place and write what is left to `model.config.kept_neurons`.
+
+    For each neuron go its row of the first linear with its bias and its column of the second (in BERT-base
+    1,537 parameters); the second's bias stays. It equals a gate of 0 after the activation, where head gates
+    stand before a projection.
+
+    Args:
+        model: an encoder of a kind in `encoders.NAMINGS`, pruned before or not.
+        neurons: by position of the layer, neurons to remove as they are numbered now; a shared layer is cut
+            once and loses all that are named at any of its positions.
+
+    Raises:
+        BadInput: the architecture is unknown, a layer or neuron is out of range, or a layer would lose all.
+    """
+    before = encoders.neuron_counts(model)
+    _check_range(neurons, before, "neuron")
+    for layer in encoders.layers(model):
+        gone = {neuron for position in layer.positions for neuron in neurons.get(position, ())}
+        left = [neuron for neuron in range(layer.ffn_in.out_features) if neuron not in gone]
+        if not left:
+            raise BadInput(f"neurons to prune: all of layer {layer.positions[0]}; every layer keeps one")
+        if gone:
+            _select(layer.ffn_in, torch.tensor(left), rows=True)
+            _select(layer.ffn_out, torch.tensor(left), rows=False)
+    after = encoders.neuron_counts(model)
+    if after != before:
+        model.config.kept_neurons = after
 
 
 class NoHeads(nn.Module):
@@ -119,13 +149,16 @@ def _selected(parameter: Tensor, units: Tensor, dim: int) -> nn.Parameter:
     return nn.Parameter(parameter.detach().index_select(dim, units), requires_grad=parameter.requires_grad)
 
 
-def _check_range(model: PreTrainedModel, heads: Mapping[int, Collection[int]]) -> None:
-    depth, width = len(encoders.stack(model)), model.config.num_attention_heads
-    for position, chosen in heads.items():
-        if not 0 <= position < depth:
-            raise BadInput(f"heads to prune: no layer {position}; this encoder has layers 0 to {depth - 1}")
-        for head in chosen:
-            if not 0 <= head < width:
+def _check_range(units: Mapping[int, Collection[int]], counts: list[int], unit: str) -> None:
+    """Refuse layers and units (heads, neurons) that there are not; `counts` says how many by position."""
+    for position, chosen in units.items():
+        if not 0 <= position < len(counts):
+            raise BadInput(
+                f"{unit}s to prune: no layer {position}; this encoder has layers 0 to {len(counts) - 1}"
+            )
+        for number in chosen:
+            if not 0 <= number < counts[position]:
                 raise BadInput(
-                    f"heads to prune: no head {head} in layer {position}; its heads are 0 to {width - 1}"
+                    f"{unit}s to prune: no {unit} {number} in layer {position}; "
+                    f"its {unit}s are 0 to {counts[position] - 1}"
                 )

@@ -6,7 +6,7 @@ from tiny_encoders import HEADS, KINDS, encoder, examples, share_layers
 from transformers import AutoModelForSequenceClassification
 
 from methods import checkpoint, encoders
-from methods.pruning.surgery import prune_heads
+from methods.pruning.surgery import prune_heads, prune_neurons
 from tasks.batches import in_order
 
 
@@ -33,7 +33,12 @@ def _shared_and_pruned(model):
     prune_heads(model, {0: [1, 3], 1: range(HEADS)})
 
 
-CHANGES = (_plain, _pruned, _shared, _shared_and_pruned)
+def _narrowed_and_pruned(model):
+    prune_neurons(model, {0: range(5, 40), 2: [0, 47]})
+    prune_heads(model, {0: [1, 3], 1: range(HEADS)})
+
+
+CHANGES = (_plain, _pruned, _shared, _shared_and_pruned, _narrowed_and_pruned)
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -160,6 +165,13 @@ def test_signature_tells_counts_of_heads_not_which():
     assert first != _signature(lambda model: prune_heads(model, {1: [3], 0: range(HEADS)}))
     assert first != _signature()
     assert _signature() == _signature(lambda model: prune_heads(model, {0: []}))
+
+
+def test_signature_tells_counts_of_neurons_not_which():
+    first = _signature(lambda model: prune_neurons(model, {0: [0, 1]}))
+    assert first == _signature(lambda model: prune_neurons(model, {0: [5, 9]}))
+    assert first != _signature(lambda model: prune_neurons(model, {1: [0, 1]}))
+    assert _signature() == _signature(lambda model: prune_neurons(model, {0: []}))
 
 
 def test_signature_does_not_see_sharing_names_or_dropout():

@@ -68,7 +68,7 @@ def test_methods_are_the_works_that_give_a_model():
 def test_unknown_names_get_a_suggestion():
     with pytest.raises(BadInput, match="unknown method 'sixten-heads'; did you mean 'sixteen-heads'"):
         registry.find("sixten-heads")
-    with pytest.raises(BadInput, match="known: finetune, finetune-more, kd, random-heads"):
+    with pytest.raises(BadInput, match=r"known: .*finetune, finetune-more, .*random-heads"):
         registry.find("zzz")
 
 

@@ -70,7 +70,7 @@ def test_almost_all_heads_leave_one(tmp_path):
 
 def test_offers_the_same_recovery_as_its_rival():
     shared = RandomHeads.model_fields.keys() & SixteenHeads.model_fields.keys()
-    assert shared == {"heads", "epochs"}
+    assert shared == {"heads", "budget", "floor", "epochs", "steps", "learning_rate"}
     for field in shared:
         assert RandomHeads.model_fields[field].default == SixteenHeads.model_fields[field].default
     assert (RandomHeads().heads, RandomHeads().epochs) == (0.3, 0)

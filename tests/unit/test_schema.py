@@ -60,6 +60,8 @@ def test_every_method_is_in_it_with_its_fields(schema, name):
     "change",
     [
         {"methods": [{"kd": {"layers": {"grid": [2, 3]}, "alpha": 0.2}}]},
+        {"methods": [{"random-heads": {"budget": {"flops": 0.2}}}, {"sixteen-heads": {"heads": [0.2, 0.4]}}]},
+        {"methods": [{"random-heads": {"budget": {"grid": [{"flops": 0.2}, {"heads": 0.2}]}}}]},
         {"tasks": ["SST-2", "cola"]},
         {"seeds": [4, 7]},
         {"seeds": 5},
@@ -83,6 +85,8 @@ def test_what_the_engine_takes_the_schema_takes(schema, change):
         {"methods": ["finetun"]},
         {"methods": [{"kd": {"layer": 3}}]},
         {"methods": [{"kd": {"layers": 0}}]},
+        {"methods": [{"random-heads": {"budget": {"neurons": 0.2}}}]},
+        {"methods": [{"random-heads": {"heads": [0.2, 1.4]}}]},
         {"methods": [{"kd": {"layers": {"grid": []}}}]},
         {"methods": ["teacher-outputs"]},
         {"tasks": ["imagenet"]},

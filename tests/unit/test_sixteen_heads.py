@@ -1,18 +1,22 @@
 import json
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from head_pruning_runs import head_pruning_run
 from tiny_encoders import HEADS, KINDS, LAYERS
+from transformers import BertConfig, BertForSequenceClassification
 
 from methods import encoders
 from methods.pruning.gates import head_gates
 from methods.pruning.importance import head_importance
+from methods.pruning.order import ascending, by_layer, surviving_heads
 from methods.pruning.random_heads import RandomHeads
 from methods.pruning.sixteen_heads import SixteenHeads
+from methods.pruning.surgery import prune_heads
 from tasks.batches import in_order
 from tasks.errors import BadInput
 
@@ -111,6 +115,56 @@ def test_a_share_of_less_than_one_head_is_refused_before_importance_is_computed(
     with pytest.raises(BadInput, match=r"sixteen-heads.*0.01 of 12 heads is less than one"):
         SixteenHeads(heads=0.01).compress(run)
     assert run.cost.examples == 0
+
+
+@pytest.mark.parametrize("unit", ["token", "batch"])
+def test_other_units_rank_by_their_own_statistic(unit, tmp_path):
+    run = head_pruning_run(tmp_path)
+    SixteenHeads(unit=unit, normalise=False).compress(run)
+    scores = head_importance(run.start(), in_order(run.train, 32), unit=unit).scores
+    np.testing.assert_allclose(run.notes["importance"], scores, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("step", "counts"),
+    [(0.1, [1, 2, 3, 4, 6, 7]), (0.25, [3, 6, 7]), (0.01, [1, 2, 3, 4, 5, 6, 7]), (0.9, [7])],
+)
+def test_recomputing_goes_in_steps_of_the_whole_and_ranks_what_is_left(step, counts, tmp_path, monkeypatch):
+    run, seen = head_pruning_run(tmp_path), []
+    order = SixteenHeads.order
+
+    def ranked(self, run, model):
+        seen.append(encoders.kept_heads(model))
+        return order(self, run, model)
+
+    monkeypatch.setattr(SixteenHeads, "order", ranked)
+    model = SixteenHeads(heads=0.6, recompute=True, step=step).compress(run)
+    gone = [12 - sum(map(len, kept)) for kept in [*seen, encoders.kept_heads(model)]]
+    assert gone == [0, *counts]
+    for before, after in pairwise([*seen, run.notes["kept_heads"]]):
+        assert all(set(less) <= set(more) for more, less in zip(before, after, strict=True))
+
+
+def test_each_step_removes_the_least_important_of_the_model_as_it_then_is(tmp_path):
+    run = head_pruning_run(tmp_path)
+    SixteenHeads(heads=0.5, recompute=True, step=0.25, normalise=False).compress(run)
+    model = run.start()
+    for _ in range(2):
+        scores = head_importance(model, in_order(run.train, 32)).scores
+        prune_heads(model, by_layer(ascending(model, scores)[:3]))
+    assert run.notes["kept_heads"] == encoders.kept_heads(model)
+    assert run.cost.examples == 2 * 24
+
+
+def test_a_step_of_bert_base_has_the_papers_counts():
+    with torch.device("meta"):
+        model = BertForSequenceClassification(BertConfig())
+    heads, gone = surviving_heads(model), []
+    for _ in range(9):
+        now = 144 - len(surviving_heads(model))
+        prune_heads(model, by_layer(heads[now : now + SixteenHeads()._stride(model)]))
+        gone.append(144 - len(surviving_heads(model)))
+    assert gone == [144 * 10 * k // 100 for k in range(1, 10)]
 
 
 def test_methods_can_be_listed_without_torch():

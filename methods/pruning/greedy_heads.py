@@ -1,0 +1,126 @@
+"""A control for AUBER's search: greedy forward selection on the same reward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from methods.pruning.recovery import Recovery
+from tasks.errors import BadInput
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from methods.run import Run
+
+Heads = frozenset[int]
+
+
+class GreedyHeads(
+    Recovery,
+    name="greedy-heads",
+    family="pruning",
+    paper="control for Lee, Lee, Kang, PLOS ONE 2021, arXiv 2009.14409",
+    needs=("finetune",),
+):
+    """Layer by layer, remove the heads without which the reward is highest, one after another.
+
+    AUBER's schedule with another search: the same reward examples and metric, at most as many evaluations in
+    a layer as AUBER took for the same task and seed, training after each layer that lost heads. Like AUBER it
+    chooses how many heads go and keeps one in every layer. Also left in the record: `layers`, for each what
+    was `removed`, the `evaluations` (with the unpruned layer) it took and the `gain` on the reward examples.
+    """
+
+    like: str = Field(
+        "auber",
+        min_length=1,
+        description="whose evaluations by layer are the limit: a method's name or label",
+    )
+    reward_examples: int | None = Field(
+        None, ge=1, description="examples that rewards are measured on, at most; all by default"
+    )
+
+    def reads(self) -> tuple[str, ...]:
+        """The method whose numbers of evaluations are taken."""
+        return (self.like,)
+
+    def cost(self) -> float:
+        """Training and search in about six layers."""
+        return 6 * (super().cost() + 0.5)
+
+    def shrink(self, run: Run, model: PreTrainedModel) -> None:
+        """Search, prune and train layer by layer.
+
+        Raises:
+            BadInput: there are no reward examples, or `like` noted no evaluations for this depth.
+        """
+        import numpy as np
+
+        from methods import encoders
+        from methods.pruning.layerwise import layer_by_layer
+        from methods.pruning.masked import evaluator
+        from methods.pruning.surgery import prune_heads
+        from reports.metrics import score
+
+        limits = [layer["evaluations"] for layer in run.notes_of[self.like].get("layers", ())]
+        depth = len(encoders.stack(model))
+        if len(limits) != depth:
+            raise BadInput(
+                f"{self.name}: {self.like!r} noted evaluations of {len(limits)} layers, this model "
+                f"has {depth}; name a method that searches layer by layer, such as auber"
+            )
+        rewarded = run.reward.sample(self.reward_examples or len(run.reward), run.seeds.order)
+        primary = run.task.primary
+        layers = run.notes.setdefault("layers", [])
+
+        def prune(position: int) -> int:
+            judge = evaluator(model, rewarded, bf16=run.bf16)
+            measured: dict[Heads, float] = {}
+
+            def measure(sets: Sequence[Heads]) -> Sequence[float]:
+                stay = np.ones((len(sets), model.config.num_attention_heads), dtype=bool)
+                for mask, removed in zip(stay, sets, strict=True):
+                    mask[sorted(removed)] = False
+                logits = judge.logits(position, stay)
+                found = [score(rewarded.labels, one, (primary,))[primary] for one in logits]
+                measured.update(zip(sets, found, strict=True))
+                return found
+
+            removed = forward_selection(encoders.kept_heads(model)[position], measure, limits[position])
+            gain = 100 * (measured[removed] - measured[frozenset()])
+            layers.append({"removed": sorted(removed), "evaluations": len(measured), "gain": gain})
+            run.cost += judge.cost
+            prune_heads(model, {position: removed})
+            return len(removed)
+
+        layer_by_layer(run, model, prune=prune, train=lambda: self.recover(run, model))
+
+
+def forward_selection(
+    heads: Sequence[int], measure: Callable[[Sequence[Heads]], Sequence[float]], most: int
+) -> Heads:
+    """Remove one head after another, each time the one without which the metric is highest.
+
+    It goes on to the last head but one, or until the evaluations are used up, in which case the last round
+    is cut short; the best of the sets on the way is chosen, of equals the largest.
+
+    Args:
+        heads: a layer's heads; of equally good ones the first goes.
+        measure: the metric with each of these sets removed; no set is measured twice.
+        most: sets that may be measured, the empty one included.
+
+    Returns:
+        The heads to remove.
+    """
+    removed: Heads = frozenset()
+    evaluations, path = 1, [(measure([removed])[0], removed)]
+    while len(removed) < len(heads) - 1 and evaluations < most:
+        sets = [removed | {head} for head in heads if head not in removed][: most - evaluations]
+        metrics = measure(sets)
+        evaluations += len(sets)
+        removed = sets[metrics.index(max(metrics))]
+        path.append((max(metrics), removed))
+    best = max(path, key=lambda step: (step[0], len(step[1])))
+    return best[1]

@@ -1,0 +1,56 @@
+"""AUBER's schedule: layer by layer from the input side, prune one layer, train the whole model, go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tasks.errors import BadInput
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from methods.run import Run
+
+
+def layer_by_layer(
+    run: Run, model: PreTrainedModel, *, prune: Callable[[int], int], train: Callable[[], Any]
+) -> None:
+    """Go through the layers from the input side (Lee, Lee, Kang 2021, arXiv 2009.14409).
+
+    After each, the model is handed back as the stage `layer-<position>`, positions counted from 0.
+
+    Args:
+        run: gets the stages.
+        model: what `prune` and `train` change in place.
+        prune: removes heads of the layer at a position and returns how many.
+        train: called after each layer that lost some; a layer that lost none is not trained for.
+    """
+    from methods import encoders
+
+    for position in range(len(encoders.stack(model))):
+        if prune(position):
+            train()
+        run.stage(f"layer-{position}", model)
+
+
+def removed_by(run: Run, other: str, model: PreTrainedModel) -> list[int]:
+    """Return how many heads another method removed from each layer, for the same task and seed.
+
+    Args:
+        run: holds the notes of `other`, which the method must say it `reads`.
+        other: the key those notes stand under.
+        model: the model the counts are for.
+
+    Raises:
+        BadInput: `other` says of no heads that it removed them, or its encoder had another depth.
+    """
+    from methods import encoders
+
+    removed = run.notes_of[other].get("removed_heads")
+    if removed is None:
+        raise BadInput(f"like: {other!r} removes no heads by layer; name a method that does, such as auber")
+    depth = len(encoders.stack(model))
+    if len(removed) != depth:
+        raise BadInput(f"like: {other!r} had {len(removed)} layers, but this model has {depth}")
+    return [len(heads) for heads in removed]
