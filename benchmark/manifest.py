@@ -148,12 +148,16 @@ def open_output(target: str, output: str | None = None) -> tuple[Store, Manifest
     """Find the output folder and manifest that a sweep file or folder means.
 
     Args:
-        target: a sweep's YAML file, or an output folder or URL.
+        target: a sweep's YAML file, an output folder or URL, or an archive of `leanboard export`.
         output: the output folder, where it is not the sweep's default.
 
     Raises:
         BadInput: nothing has been run there.
     """
+    if output is None and target.endswith(".zip"):
+        from benchmark.archive import open_archive
+
+        return open_archive(Path(target))
     if output is None and target.endswith((".yaml", ".yml")):
         data = yaml_source.read(Path(target)).data
         name = data.get("name") if isinstance(data, dict) else None

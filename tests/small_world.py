@@ -44,7 +44,7 @@ def write_model(folder: Path) -> None:
     config = BertConfig(vocab_size=5 + len(WORDS), max_position_embeddings=128, **shape)
     BertModel(config).save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]))
-    BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), model_max_length=128).save_pretrained(folder)
+    BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=128).save_pretrained(folder)
 
 
 def write_data(folder: Path, tasks: tuple[str, ...] = ("rte", "sst2")) -> None:

@@ -18,7 +18,7 @@ from benchmark.cli import options
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (status, logs, report, sync, ui):
+    for command in (status, logs, report, sync, export, ui):
         app.command()(command)
     app.command("list")(list_)
 
@@ -106,6 +106,28 @@ def report(
     console = Console()
     console.print(leaderboard_table(published.board))
     console.print(f"Leaderboard: {published.page}", highlight=False, markup=False, soft_wrap=True)
+
+
+def export(
+    target: options.Target,
+    archive: Annotated[
+        Path, typer.Argument(metavar="ARCHIVE", help="The file to write, *.zip.", show_default=False)
+    ],
+    output: options.Output = None,
+) -> None:
+    """Put a sweep's records into one small file: predictions and measurements, no texts, no weights.
+
+    `leanboard report ARCHIVE` builds the page from it; `leanboard run SWEEP --records ARCHIVE` goes on.
+    """
+    from benchmark.archive import pack
+    from benchmark.manifest import open_output
+    from tasks.errors import BadInput
+
+    if archive.suffix != ".zip":
+        raise BadInput(f"{archive}: an archive's name ends in .zip; write {archive}.zip")
+    store, manifest = open_output(target, output)
+    packed = pack(store, manifest, archive)
+    typer.echo(f"{packed.records} records, {packed.bytes / 1e6:.1f} MB: {archive}")
 
 
 def list_(

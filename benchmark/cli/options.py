@@ -14,7 +14,10 @@ SweepFile = Annotated[
     Path, typer.Argument(metavar="SWEEP", help="The sweep's YAML file.", show_default=False)
 ]
 Target = Annotated[
-    str, typer.Argument(metavar="SWEEP", help="A sweep's YAML file, or an output folder.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="SWEEP", help="A sweep's YAML file, an output folder, or an archive.", show_default=False
+    ),
 ]
 Output = Annotated[
     str | None,

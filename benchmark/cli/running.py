@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -37,6 +38,12 @@ def run(
         list[str] | None,
         typer.Option("--rerun", metavar="LABEL", help="Make the records of this label again (repeatable)."),
     ] = None,
+    records: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--records", metavar="ARCHIVE", help="Take finished trials from `leanboard export` (repeatable)."
+        ),
+    ] = None,
     address: options.Address = None,
     cpus: options.Cpus = None,
     wait: options.Wait = 600,
@@ -61,6 +68,8 @@ def run(
         settings=settings,
         offline=offline,
     )
+    if records:
+        _bring(records, job, console)
     if dry_run:
         _show_plan(job, console)
         return
@@ -149,6 +158,15 @@ def nightly(
     for line in outcome.lines():
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     sys.exit(outcome.exit_code)
+
+
+def _bring(archives: list[Path], job: Job, console: Console) -> None:
+    """Take the records of this job's nodes out of archives."""
+    from benchmark.archive import unpack
+
+    for archive in archives:
+        count = unpack(archive, job.store, job.plan.nodes.keys())
+        console.print(f"{count} records from {archive}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _show_plan(job: Job, console: Console, *, as_json: bool = False) -> None:

@@ -1,0 +1,132 @@
+"""Archives: the records of an output folder in one file small enough to publish, and back again."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.assignment import cache_folder
+from benchmark.files import sha256
+from benchmark.manifest import FILE, Manifest
+from benchmark.store import Store
+from reports.record import Record
+from tasks.errors import BadInput
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""Every member's time of change: equal records give an equal file."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What an archive holds."""
+
+    records: int
+    bytes: int
+
+
+def pack(store: Store, manifest: Manifest, target: Path) -> Packed:
+    """Write the whole records of a manifest into an archive: predictions and artifacts, no weights, no paths.
+
+    A record whose weights are left out is one other nodes cannot start from; its row still counts.
+
+    Args:
+        store: the output folder.
+        manifest: which records, and what they are the result of.
+        target: the archive, written whole or not at all.
+
+    Raises:
+        BadInput: there is no record, or the file cannot be written.
+    """
+    found = store.scan(node.fingerprint for node in manifest.nodes).records
+    if not found:
+        raise BadInput(f"{store.url}: no finished trial to export")
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        _add(archive, FILE, manifest.model_dump_json(indent=1).encode())
+        for key, record in sorted(found.items()):
+            bare = _bare(record)
+            _add(archive, f"records/{key}/record.json", bare.model_dump_json(indent=1).encode())
+            for role in bare.files:
+                with store.open(record, role) as file:
+                    _add(archive, f"records/{key}/{bare.files[role].path}", file.read())
+        for path in sorted(store.fs.glob(store.path("latency", "*.json"))):
+            _add(archive, f"latency/{path.rsplit('/', 1)[-1]}", store.fs.cat_file(path))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Store(str(target.parent.resolve())).write_bytes(target.name, content.getvalue())
+    except OSError as error:
+        raise BadInput(f"{target}: cannot be written: {error}; choose another file") from None
+    return Packed(len(found), target.stat().st_size)
+
+
+def unpack(archive: Path, store: Store, wanted: Iterable[str] | None = None) -> int:
+    """Bring the records of an archive into a store that has none of that fingerprint; return how many.
+
+    Args:
+        archive: a file that `pack` wrote.
+        store: where they go.
+        wanted: fingerprints to bring; all by default.
+
+    Raises:
+        BadInput: it is no archive of records, or a file in it is damaged.
+    """
+    with _opened(archive) as content, tempfile.TemporaryDirectory(prefix="leanboard-") as folder:
+        names = [name for name in content.namelist() if name.endswith("/record.json")]
+        inside = {name.split("/")[1]: name for name in names}
+        keys = inside.keys() if wanted is None else inside.keys() & set(wanted)
+        new = sorted(keys - store.scan(keys).records.keys())
+        for key in new:
+            record = Record.model_validate_json(content.read(inside[key]))
+            files = {}
+            for role, file in record.files.items():
+                content.extract(f"records/{key}/{file.path}", folder)
+                files[role] = Path(folder, "records", key, file.path)
+                if sha256(files[role]) != file.sha256:
+                    raise BadInput(f"{archive}: {file.path} of record {key[:12]} is damaged; fetch it again")
+            attempt = next(iter(record.files.values())).path.split("/", 1)[0] if record.files else "archived"
+            store.put(record, attempt, files)
+        for name in content.namelist():
+            if name.startswith("latency/") and not store.fs.exists(store.path(name)):
+                store.write_bytes(name, content.read(name))
+    return len(new)
+
+
+def open_archive(archive: Path) -> tuple[Store, Manifest]:
+    """Unpack an archive into a folder of the cache and open that as an output folder.
+
+    Raises:
+        BadInput: it is no archive of records, or of another version.
+    """
+    with _opened(archive) as content:
+        try:
+            manifest = Manifest.model_validate_json(content.read(FILE))
+        except (KeyError, ValueError) as error:
+            raise BadInput(f"{archive}: holds no {FILE} of this version") from error
+    store = Store(str(cache_folder() / "archives" / sha256(archive)[:16]), cache_folder())
+    unpack(archive, store)
+    manifest.write(store)
+    return store, manifest
+
+
+def _opened(archive: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(archive)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{archive}: is no archive that `leanboard export` wrote: {error}") from None
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    archive.writestr(zipfile.ZipInfo(name, _EPOCH), content, zipfile.ZIP_DEFLATED, compresslevel=9)
+
+
+def _bare(record: Record) -> Record:
+    """The record without weights and without the places of the machine it was made on."""
+    source = str(record.data.get("source", ""))
+    data = record.data | ({"source": Path(source).name} if Path(source).is_absolute() else {})
+    environment = {name: value for name, value in record.environment.items() if name != "host"}
+    files = {role: file for role, file in record.files.items() if not role.startswith("result/")}
+    return record.model_copy(update={"data": data, "environment": environment, "files": files})

@@ -1,0 +1,115 @@
+"""Archives: what is published of a sweep, and what can be rebuilt and continued from it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import pytest
+from small_plans import leave, node_record
+from typer.testing import CliRunner
+
+from benchmark.archive import open_archive, pack, unpack
+from benchmark.cli import app
+from benchmark.job import resolve
+from benchmark.load import make_sweep
+from benchmark.manifest import describe
+from benchmark.store import has_result
+from tasks.errors import BadInput
+
+SWEEP = {
+    "name": "first",
+    "model": "minilm",
+    "data": "bundled",
+    "tasks": ["rte"],
+    "methods": ["finetune", {"kd": {"layers": 3}}],
+    "seeds": 2,
+    "latency": None,
+}
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    """A finished job: its start models hold weights, every trial predictions."""
+    monkeypatch.setenv("LEANBOARD_CACHE", str(tmp_path / "cache"))
+    job = resolve(make_sweep(SWEEP), output=str(tmp_path / "out"))
+    describe(job, "leanboard run first.yaml").write(job.store)
+    facts = {"data": {"source": "/home/me/glue", "rows": {}}, "environment": {"host": "me", "python": "3"}}
+    for node in job.plan.nodes.values():
+        files = {"predictions.parquet": b"numbers", "artifacts__a.json": b"{}"}
+        if node.fingerprint in job.plan.kept:
+            files["result__model"] = b"weights"
+        leave(job.store, node_record(job.plan, node, **facts), tmp_path / "files", **files)
+    return job
+
+
+@pytest.fixture
+def archive(job, tmp_path):
+    target = tmp_path / "published" / "first.zip"
+    pack(job.store, describe(job, "leanboard run first.yaml"), target)
+    return target
+
+
+def test_an_archive_holds_no_weights_and_no_place_of_this_machine(archive):
+    with zipfile.ZipFile(archive) as content:
+        assert not any("result" in name for name in content.namelist())
+        text = b"".join(content.read(name) for name in content.namelist())
+    assert b"weights" not in text and b"/home/me" not in text and b'"host"' not in text
+    assert b'"source": "glue"' in text
+
+
+def test_equal_records_give_an_equal_file(job, archive, tmp_path):
+    pack(job.store, describe(job, "leanboard run first.yaml"), tmp_path / "again.zip")
+    assert archive.read_bytes() == (tmp_path / "again.zip").read_bytes()
+
+
+def test_what_is_unpacked_is_whole_and_done_but_for_weights(job, archive, tmp_path):
+    other = resolve(make_sweep(SWEEP), output=str(tmp_path / "other"))
+    count = unpack(archive, other.store, other.plan.nodes.keys())
+    scan = other.scan()
+    assert count == len(scan.records) == len(job.plan.nodes) and not scan.damaged
+    assert not any(map(has_result, scan.records.values()))
+    assert other.missing(scan) == {}
+    before, after = job.scan().records, scan.records
+    assert {key: record.scores for key, record in before.items()} == {
+        key: r.scores for key, r in after.items()
+    }
+    record = next(iter(after.values()))
+    with other.store.open(record, "predictions.parquet") as file:
+        assert file.read() == b"numbers"
+    assert unpack(archive, other.store) == 0
+
+
+def test_what_needs_weights_is_made_again(job, archive, tmp_path):
+    wider = make_sweep({**SWEEP, "methods": [*SWEEP["methods"], "random-heads"]})
+    other = resolve(wider, output=str(tmp_path / "other"))
+    unpack(archive, other.store, other.plan.nodes.keys())
+    labels = {node.label for node in other.missing(other.scan()).values()}
+    assert labels == {"random-heads", "finetune"}
+
+
+def test_a_report_needs_only_the_archive(job, archive):
+    store, manifest = open_archive(archive)
+    assert manifest.sweep.name == "first"
+    assert store.scan().records.keys() == job.scan().records.keys()
+
+
+def test_the_command_writes_an_archive_and_names_what_is_wrong(job, tmp_path):
+    done = CliRunner().invoke(app, ["export", job.output, str(tmp_path / "x.zip")])
+    assert done.exit_code == 0 and "6 records" in done.output, done.output
+    with pytest.raises(BadInput, match=r"write .*x\.zip"):
+        CliRunner().invoke(app, ["export", job.output, str(tmp_path / "x")], catch_exceptions=False)
+
+
+def test_damage_is_refused(archive, tmp_path, job):
+    other = resolve(make_sweep(SWEEP), output=str(tmp_path / "other"))
+    with zipfile.ZipFile(archive) as content:
+        files = {name: content.read(name) for name in content.namelist()}
+    with zipfile.ZipFile(tmp_path / "damaged.zip", "w") as content:
+        for name, data in files.items():
+            content.writestr(name, data.replace(b"numbers", b"numbest"))
+    with pytest.raises(BadInput, match="is damaged"):
+        unpack(tmp_path / "damaged.zip", other.store)
+    (tmp_path / "none.zip").write_text(json.dumps({}))
+    with pytest.raises(BadInput, match="no archive"):
+        unpack(tmp_path / "none.zip", other.store)
