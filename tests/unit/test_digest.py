@@ -75,15 +75,24 @@ def test_a_changed_file_changes_the_digests_of_what_uses_it(edited, changed, aff
     assert {name for name in before if before[name] != after[name]} == affected
 
 
-def test_the_versions_of_libraries_are_part_of_it(edited, monkeypatch):
+@pytest.fixture
+def forgotten():
+    """Versions are read once a process; these tests read them anew, and leave none behind."""
+    module._version.cache_clear()
+    yield
+    module._version.cache_clear()
+
+
+def test_the_versions_of_libraries_are_part_of_it(edited, monkeypatch, forgotten):
     before = edited()
+    module._version.cache_clear()
     monkeypatch.setattr(module, "version", lambda name: "0.0.1" if name == "torch" else version(name))
     after = edited()
     assert before[KD] != after[KD]
     assert before[HEADS] != after[HEADS]
 
 
-def test_an_absent_library_is_said_to_be_absent(monkeypatch):
+def test_an_absent_library_is_said_to_be_absent(monkeypatch, forgotten):
     def absent(name):
         raise module.PackageNotFoundError(name)
 
