@@ -15,6 +15,7 @@ from transformers.initialization import no_init_weights
 
 from methods import encoders
 from methods.pruning.surgery import prune_heads, prune_neurons
+from methods.sharing.passes import run_in_order
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -33,6 +34,7 @@ _WITHOUT_EFFECT_ON_LATENCY = {
     "initializer_range",
     "kept_heads",
     "label2id",
+    "layer_exchanges",
     "layer_groups",
     "layer_norm_eps",
     "pad_token_id",
@@ -77,8 +79,9 @@ def architecture(model: PreTrainedModel) -> dict[str, Any]:
     """Describe a model without its weights, as JSON-able data from which `build` makes it again.
 
     Besides transformers' own keys, where they apply: `kept_heads`, the heads left by layer in the numbering
-    before pruning, `kept_neurons`, the number of feed-forward neurons left by layer, and `layer_groups`, a
-    number by layer, equal where layers are one module.
+    before pruning; `kept_neurons`, the number of feed-forward neurons left by layer; `layer_groups`, a
+    number by layer, equal where layers are one module; `layer_order` and `layer_exchanges`, the layers in the
+    order in which they run, and where query and key change places.
     """
     config = json.loads(model.config.to_json_string(use_diff=False))
     config["architectures"] = [type(model).__name__]
@@ -111,7 +114,7 @@ def signature(model: PreTrainedModel | dict[str, Any]) -> str:
 
 
 def _assemble(described: dict[str, Any]) -> PreTrainedModel:
-    """Make the model, share its layers, then cut its heads and neurons."""
+    """Make the model, share its layers, cut heads and neurons, then set the order in which it runs."""
     model_class = getattr(transformers, described["architectures"][0])
     plain = {key: value for key, value in described.items() if key not in ("kept_heads", "kept_neurons")}
     model = model_class(model_class.config_class.from_dict(plain))
@@ -132,6 +135,8 @@ def _assemble(described: dict[str, Any]) -> PreTrainedModel:
     full = encoders.neuron_counts(model)
     kept_neurons = described.get("kept_neurons", [])
     prune_neurons(model, {p: range(kept, full[p]) for p, kept in enumerate(kept_neurons)})
+    if described.get("layer_order"):
+        run_in_order(model, described["layer_order"], described["layer_exchanges"])
     return model
 
 

@@ -116,13 +116,33 @@ class Layer:
         return cast(nn.Linear, self.module.get_submodule(path))
 
 
+def naming(model: PreTrainedModel) -> Naming:
+    """Return where the parts of the model's architecture are.
+
+    Raises:
+        BadInput: the architecture is not one of `NAMINGS`.
+    """
+    kind = model.config.model_type
+    if kind not in NAMINGS:
+        raise BadInput(
+            f"model: no known layers and attention heads in a {kind!r} model ({type(model).__name__}); "
+            f"choose an encoder of one of these kinds: {', '.join(NAMINGS)}"
+        )
+    return NAMINGS[kind]
+
+
 def stack(model: PreTrainedModel) -> nn.ModuleList:
     """Return the list of layers by position; a shared layer is the same object at several positions.
 
     Raises:
         BadInput: the architecture is not one of `NAMINGS`.
     """
-    return _stack(model, _naming(model))
+    return _stack(model, naming(model))
+
+
+def applications(model: PreTrainedModel) -> int:
+    """Return how many layers a forward pass applies: more than the model has where it runs some again."""
+    return len(getattr(model.config, "layer_order", None) or stack(model))
 
 
 def layers(model: PreTrainedModel) -> list[Layer]:
@@ -131,14 +151,14 @@ def layers(model: PreTrainedModel) -> list[Layer]:
     Raises:
         BadInput: the architecture is not one of `NAMINGS`.
     """
-    naming = _naming(model)
+    names = naming(model)
     positions: dict[nn.Module, list[int]] = {}
-    for position, module in enumerate(_stack(model, naming)):
+    for position, module in enumerate(_stack(model, names)):
         positions.setdefault(module, []).append(position)
     heads = kept_heads(model)
     head_size = model.config.hidden_size // model.config.num_attention_heads
     return [
-        Layer(module, tuple(places), tuple(heads[places[0]]), head_size, naming)
+        Layer(module, tuple(places), tuple(heads[places[0]]), head_size, names)
         for module, places in positions.items()
     ]
 
@@ -164,8 +184,13 @@ def neuron_counts(model: PreTrainedModel) -> list[int]:
 
 def embeddings(model: PreTrainedModel) -> nn.Module:
     """Return the module that embeds tokens, without ELECTRA's projection to the hidden size."""
-    _naming(model)
+    naming(model)
     return model.base_model.get_submodule("embeddings")
+
+
+def head(model: PreTrainedModel) -> str:
+    """Return the path of the linear that gives the logits, relative to the classifier model."""
+    return "classifier" if isinstance(model.get_submodule("classifier"), nn.Linear) else "classifier.out_proj"
 
 
 def parameters(model: PreTrainedModel) -> Parameters:
@@ -183,15 +208,5 @@ def _count(modules: Iterable[nn.Module]) -> int:
     return sum(parameter.numel() for parameter in unique)
 
 
-def _naming(model: PreTrainedModel) -> Naming:
-    kind = model.config.model_type
-    if kind not in NAMINGS:
-        raise BadInput(
-            f"model: no known layers and attention heads in a {kind!r} model ({type(model).__name__}); "
-            f"choose an encoder of one of these kinds: {', '.join(NAMINGS)}"
-        )
-    return NAMINGS[kind]
-
-
-def _stack(model: PreTrainedModel, naming: Naming) -> nn.ModuleList:
-    return cast(nn.ModuleList, model.base_model.get_submodule(naming.stack))
+def _stack(model: PreTrainedModel, names: Naming) -> nn.ModuleList:
+    return cast(nn.ModuleList, model.base_model.get_submodule(names.stack))
