@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, PrivateAttr, field_validator, model_validator
+from pydantic import Discriminator, Field, PositiveInt, PrivateAttr, Tag, field_validator, model_validator
 
 from benchmark.yaml_source import Source
 from methods.settings import Settings, Training
 
+Limit = Annotated[int, Field(ge=8)]
+# Told apart before they are checked, so that an error speaks of the form that was meant.
+Limits = Annotated[
+    Annotated[Limit | None, Tag("number")] | Annotated[dict[str, Limit], Tag("by task")],
+    Discriminator(lambda limit: "by task" if isinstance(limit, dict) else "number"),
+]
 CollapsedTeacher = Literal["mark", "redraw", "fail"]
 
 
@@ -56,7 +62,9 @@ class Sweep(Settings):
         min_length=1, description="names or {name: {field: value}}; {field: {grid: [a, b]}} expands"
     )
     seeds: tuple[int, ...] = Field((1, 2, 3, 4, 5), min_length=1, description="a number n means 1..n")
-    limit: int | None = Field(None, ge=8, description="training examples per task, stratified; null: all")
+    limit: Limits = Field(
+        None, description="training examples per task, stratified: a number, or by task; null: all"
+    )
     selection: Annotated[float, Field(gt=0, lt=1)] | Annotated[int, Field(ge=2)] = Field(
         0.2, description="share of train held out for choices, or a number of examples"
     )

@@ -84,7 +84,7 @@ class Job:
             model=self.model,
             data=self.data,
             training=self.plan.context.training_of(node.work),
-            limit=self.sweep.limit,
+            limit=self.plan.context.limit_of(node.task),
             selection=self.sweep.selection,
             collapsed_teacher=self.sweep.collapsed_teacher,
             store=self.store.url,
@@ -179,6 +179,10 @@ def _check_names(sweep: Sweep, methods: list[Method], tasks: list[Task]) -> None
             raise BadInput(
                 f"{where(('margins', key))}: margins: {key!r} is no task; {did_you_mean(key, known)}"
             )
+    for key in sweep.limit if isinstance(sweep.limit, dict) else ():
+        if key not in known - {"overall"}:
+            advice = did_you_mean(key, known - {"overall"})
+            raise BadInput(f"{where(('limit', key))}: limit: {key!r} is no task; {advice}")
     for key in sweep.resources.methods:
         _named(registry.find, key, where(("resources", "methods", key)), "resources.methods")
 

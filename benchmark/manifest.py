@@ -140,7 +140,10 @@ def _notes(job: Job) -> list[str]:
             "a paper at BERT's."
         )
     if job.sweep.limit:
-        notes.append(f"Only {job.sweep.limit} training examples per task were used (`limit`).")
+        limit = job.sweep.limit
+        by_task = limit if isinstance(limit, dict) else {"each task": limit}
+        shares = ", ".join(f"{count} training examples of {task}" for task, count in by_task.items())
+        notes.append(f"Only {shares} were used (`limit`).")
     return notes
 
 

@@ -25,7 +25,8 @@ class Context:
     """With `precision` and `device` resolved."""
     exceptions: Mapping[str, Training]
     """Training settings of the methods whose resources give them another device, by name."""
-    limit: int | None
+    limit: int | Mapping[str, int] | None
+    """For all tasks, or by task's name."""
     selection: float | int
     redraws: int = 0
     """How often a collapsed start model is drawn again before it is used."""
@@ -33,6 +34,10 @@ class Context:
     def training_of(self, work: Work) -> Training:
         """The training settings of one work."""
         return self.exceptions.get(work.name, self.training)
+
+    def limit_of(self, task: str) -> int | None:
+        """Training examples of one task; None for all."""
+        return self.limit.get(task) if isinstance(self.limit, Mapping) else self.limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +200,7 @@ def _decides(
         "data": dict(context.data[task.name]),
         "model": dict(context.model),
         "train": context.training_of(work).model_dump(mode="json"),
-        "limit": context.limit,
+        "limit": context.limit_of(task.name),
         "selection": context.selection,
         "seed": seed,
         "needs": dict(needs),

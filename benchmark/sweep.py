@@ -282,7 +282,7 @@ def check_data(job: Job) -> None:
             job.model.path,
             revision=job.model.revision,
             max_length=job.sweep.train.max_length,
-            limit=job.sweep.limit,
+            limit=job.plan.context.limit_of(task.name),
             selection=job.sweep.selection,
             seeds=Seeds.derive(job.sweep.seeds[0]),
             cache=cache_folder(),

@@ -74,6 +74,7 @@ def write(folder: Path, **changes) -> str:
         ({"timeout": "long"}, ["s.yaml:N: timeout: input should be a valid number, not 'long'"]),
         ({"timeout": True}, ["s.yaml:N: timeout: input should be a valid number, not True"]),
         ({"limit": 0}, ["s.yaml:N: limit: input should be greater than or equal to 8, not 0"]),
+        ({"limit": {"rtee": 100}}, ["s.yaml:N: limit: 'rtee' is no task; did you mean 'rte'?"]),
         ({"seeds": [1, 1]}, ["s.yaml:N: seeds: 1 stands twice"]),
         ({"methods": [{"kd": {"layers": {"grid": []}}}]}, ["s.yaml:N: layers: a grid is a list"]),
         ({"methods": ["finetune", "finetune"]}, ["s.yaml:N: finetune stands twice"]),

@@ -88,6 +88,8 @@ def test_latency_may_be_switched_off():
         ("seeds: [1, true]\n", ["s.yaml:5", "seeds.1", "integer"]),
         ("seeds: 1.5\n", ["s.yaml:5", "seeds"]),
         ("limit: 3\n", ["s.yaml:5", "limit", "greater than or equal to 8"]),
+        ("limit: {rte: 3}\n", ["s.yaml:5", "limit.rte", "greater than or equal to 8"]),
+        ("limit: [8]\n", ["s.yaml:5", "limit", "integer"]),
         ("selection: 1\n", ["s.yaml:5", "selection: must be a share between 0 and 1 or a whole number"]),
         ("selection: 2.5\n", ["s.yaml:5", "selection: must be a share between 0 and 1 or a whole number"]),
         ("selection: 0\n", ["s.yaml:5", "selection: must be a share between 0 and 1 or a whole number"]),
@@ -198,3 +200,9 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(BadInput, match=r"mine\.yaml: a sweep is a mapping of keys"):
         load_sweep(path)
+
+
+def test_a_limit_is_a_number_or_one_by_task(file):
+    assert load_sweep(file, settings=["limit={rte: 100, sst2: 3000}"]).limit == {"rte": 100, "sst2": 3000}
+    message = refused(LEAST + "limit: {rte: 3}\n")
+    assert len(message.splitlines()) == 1, "the other form of a limit is not spoken of"

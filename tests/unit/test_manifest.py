@@ -59,7 +59,7 @@ def test_what_limits_the_numbers_is_said(job):
     notes = " ".join(describe(job, "").notes)
     assert "Bundled sample" in notes
     assert "MiniLM" in notes
-    assert "Only 64 training examples" in notes
+    assert "Only 64 training examples of each task" in notes
 
 
 def test_a_hub_id_is_shown_whole_and_a_folder_by_its_name(tmp_path):

@@ -66,6 +66,7 @@ def test_every_method_is_in_it_with_its_fields(schema, name):
         {"seeds": [4, 7]},
         {"seeds": 5},
         {"limit": None},
+        {"limit": {"rte": 100}},
         {"latency": None},
         {"train": {"epochs": 1}},
         {"resources": {"cpu": 1, "methods": {"kd": {"gpu": 0.5}}}},
