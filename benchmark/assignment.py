@@ -38,6 +38,8 @@ class Assignment(BaseModel):
     keep: bool
     """Whether other nodes start from this one's weights."""
     model: Source
+    models: dict[str, Source] = {}
+    """The further pretrained models the work names, by that name."""
     data: str
     training: Training
     limit: int | None

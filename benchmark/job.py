@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -41,6 +41,8 @@ class Job:
     store: Store
     output: str
     offline: bool
+    models: dict[str, pretrained.Source] = field(default_factory=dict)
+    """The further pretrained models that methods name, by that name."""
 
     @property
     def name(self) -> str:
@@ -82,6 +84,7 @@ class Job:
             reads=dict(node.reads),
             keep=node.fingerprint in self.plan.kept,
             model=self.model,
+            models={name: self.models[name] for name in node.work.models()},
             data=self.data,
             training=self.plan.context.training_of(node.work),
             limit=self.plan.context.limit_of(node.task),
@@ -121,6 +124,10 @@ def resolve(
     ]
     _check_names(sweep, configured, tasks)
     model = pretrained.resolve(sweep.model, folder=sweep.folder, offline=offline)
+    models = {
+        name: pretrained.resolve(name, folder=sweep.folder, offline=offline)
+        for name in sorted({name for method in everything for name in method.models()})
+    }
     data = _data_source(sweep)
     training = environment.resolve(sweep.train, sweep.resources.gpu)
     context = Context(
@@ -133,6 +140,7 @@ def resolve(
         },
         limit=sweep.limit,
         selection=sweep.selection,
+        models={name: source.identity() for name, source in models.items()},
         redraws=REDRAWS if sweep.collapsed_teacher == "redraw" else 0,
     )
     root = output or f"runs/{sweep.name}"
@@ -148,6 +156,7 @@ def resolve(
         store=Store(root, cache_folder()),
         output=root,
         offline=offline,
+        models=models,
     )
 
 

@@ -28,6 +28,8 @@ class Context:
     limit: int | Mapping[str, int] | None
     """For all tasks, or by task's name."""
     selection: float | int
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Identities of the further pretrained models that methods name, by that name."""
     redraws: int = 0
     """How often a collapsed start model is drawn again before it is used."""
 
@@ -195,7 +197,7 @@ def _decides(
         "protocol": PROTOCOL,
         "method": work.name,
         "version": work.version,
-        "params": work.model_dump(mode="json"),
+        "params": _params(context, work),
         "task": _task_content(task),
         "data": dict(context.data[task.name]),
         "model": dict(context.model),
@@ -209,6 +211,15 @@ def _decides(
     if context.redraws and work.label == "finetune":
         content["redraws"] = context.redraws
     return content
+
+
+def _params(context: Context, work: Work) -> dict[str, Any]:
+    """The work's fields; where one names a pretrained model, what it stands for and not where it lies."""
+    identities = {name: dict(context.models[name]) for name in work.models()}
+    return {
+        key: identities.get(value, value) if isinstance(value, str) else value
+        for key, value in work.model_dump(mode="json").items()
+    }
 
 
 def _task_content(task: Task) -> dict[str, Any]:

@@ -156,6 +156,7 @@ class _Trial:
             seeds=Seeds.derive(a.seed),
             device=self.device,
             model=self.model,
+            models={name: source.on_this_machine() for name, source in a.models.items()},
             results=results,
             notes_of={name: self._record_of(name, key).notes for name, key in a.reads.items()},
             folder=self.folder / "artifacts",

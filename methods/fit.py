@@ -26,6 +26,8 @@ from tasks.examples import Examples
 from tasks.seeds import Seeds
 
 Loss = Callable[[PreTrainedModel, Batch], Tensor]
+Schedule = Callable[[int, int, float], float]
+"""Maps (step, steps, warm-up) to the share of the peak learning rate."""
 Report = Callable[[int, dict[str, float]], None]
 
 MAX_GRADIENT_NORM = 1.0
@@ -50,7 +52,7 @@ def cross_entropy(model: PreTrainedModel, batch: Batch) -> Tensor:
     return F.cross_entropy(model(**batch.inputs).logits.float(), batch.labels)
 
 
-def rate(step: int, steps: int, warmup: float) -> float:
+def linear(step: int, steps: int, warmup: float) -> float:
     """Share of the peak learning rate at `step` (from 0): linear warm-up, then linear decay towards 0.
 
     The values are those of transformers' `get_linear_schedule_with_warmup`.
@@ -59,6 +61,11 @@ def rate(step: int, steps: int, warmup: float) -> float:
     if step < rising:
         return step / rising
     return (steps - step) / (steps - rising)
+
+
+def constant(step: int, steps: int, warmup: float) -> float:
+    """Share of the peak learning rate where there is neither warm-up nor decay: all of it."""
+    return 1.0
 
 
 def optimizer(model: PreTrainedModel, training: Training) -> torch.optim.AdamW:
@@ -84,6 +91,7 @@ def fit(
     loss: Loss = cross_entropy,
     steps: int | None = None,
     seeds: Seeds,
+    schedule: Schedule = linear,
     report: Report = lambda step, metrics: None,
 ) -> Fitted:
     """Train `model` in place, on the device it is on, and leave it in eval mode.
@@ -97,6 +105,7 @@ def fit(
         loss: maps (model, batch) to a scalar.
         steps: optimiser steps; by default as many as `training.epochs` passes take, rounded.
         seeds: `order` decides the batches of every epoch, `dropout` the masks.
+        schedule: the learning rate's course.
         report: called with the step and `loss` (mean of the epoch so far), `learning_rate` and
             `examples_per_second` at the end of each epoch and every few seconds.
 
@@ -114,7 +123,7 @@ def fit(
     model.train()
     with fastest_attention(model):
         for step, batch in enumerate(islice(_batches(examples, training.batch_size, seeds.order), total)):
-            learning_rate = training.learning_rate * rate(step, total, training.warmup)
+            learning_rate = training.learning_rate * schedule(step, total, training.warmup)
             for group in adamw.param_groups:
                 group["lr"] = learning_rate
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):

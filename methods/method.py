@@ -70,6 +70,10 @@ class Work(Settings):
         """
         return ()
 
+    def models(self) -> tuple[str, ...]:
+        """Further pretrained models it loads: ids on the Hub or folders; the run finds them in `models`."""
+        return ()
+
     def cost(self) -> float:
         """Rough cost in units of one fine-tuning of the whole model, to start long trials first."""
         return 1.0

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from methods import checkpoint, pretrained
-from methods.fit import Fitted, Loss, cross_entropy, fit
+from methods.fit import Fitted, Loss, Schedule, cross_entropy, fit, linear
 from methods.inference import predict
 from methods.settings import Training
 from reports.metrics import score
@@ -47,6 +47,8 @@ class Run:
     """Folder of each prerequisite's result, by the prerequisite's name."""
     folder: Path
     """A folder for files of this trial; what lies in it is kept with the record."""
+    models: Mapping[str, pretrained.Source] = field(default_factory=dict)
+    """The further pretrained models that the method names, by the name it gave."""
     notes_of: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Notes of the methods that this one `reads`, by the key it gave; never their scores."""
     redraws: int = 0
@@ -73,9 +75,13 @@ class Run:
         """Whether matrix products run in bfloat16 while training."""
         return self.training.precision == "bf16"
 
-    def pretrained(self) -> PreTrainedModel:
-        """Load the pretrained encoder with a new classifier, drawn from the `init` seed."""
-        return pretrained.classifier(self.model, self.task, seed=self.seeds.init).to(self.device)
+    def pretrained(self, name: str | None = None) -> PreTrainedModel:
+        """Load the sweep's pretrained encoder, or another of `models`, with a new classifier.
+
+        The classifier is drawn from the `init` seed.
+        """
+        source = self.model if name is None else self.models[name]
+        return pretrained.classifier(source, self.task, seed=self.seeds.init).to(self.device)
 
     def start(self) -> PreTrainedModel:
         """Load this task's and seed's fine-tuned start model, the teacher of all; needs `finetune`."""
@@ -93,6 +99,7 @@ class Run:
         steps: int | None = None,
         training: Training | None = None,
         examples: Examples | None = None,
+        schedule: Schedule = linear,
     ) -> Fitted:
         """Train `model` in place on the train split with the one training loop; its cost is added up.
 
@@ -101,7 +108,8 @@ class Run:
             loss: maps (model, batch) to a scalar; cross-entropy on the labels by default.
             steps: optimiser steps; by default as many as `training.epochs` passes take.
             training: settings, by default the sweep's.
-            examples: what is learnt from, where that is only a part of the train split.
+            examples: what is learnt from, by default the train split; a part of it, or what is made from it.
+            schedule: the learning rate's course.
         """
         before = self.cost.steps
         fitted = fit(
@@ -110,6 +118,7 @@ class Run:
             training or self.training,
             loss=loss,
             steps=steps,
+            schedule=schedule,
             seeds=self.seeds.redrawn(self.fits),
             report=lambda step, metrics: self.report(before + step, metrics),
         )

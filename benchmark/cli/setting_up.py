@@ -56,8 +56,9 @@ def prefetch(
     console = Console()
     with console.status("fetching data"):
         check_data(job)
-    with console.status("fetching the model"):
-        pretrained.fetch(job.model)
+    with console.status("fetching the models"):
+        for source in (job.model, *job.models.values()):
+            pretrained.fetch(source)
     console.print(f"{job.model.id} and {len(job.tasks)} tasks are on this machine; run with --offline")
 
 

@@ -223,3 +223,23 @@ def test_the_context_holds_nothing_that_decides_nothing():
         "seed", "needs",
     }  # fmt: skip
     assert context().redraws == 0
+
+
+def test_a_limit_by_task_is_the_tasks_own_number():
+    by_task, whole = plan(limit={"sst2": 100}), plan(limit=100)
+    for key, node in by_task.nodes.items():
+        assert by_task.decides(node)["limit"] == (100 if node.task == "sst2" else None)
+        assert (key in whole.nodes) == (node.task == "sst2")
+    assert set(plan(limit=None).nodes) & set(by_task.nodes)
+
+
+def test_a_named_student_counts_by_its_content_and_not_by_its_name():
+    def of(name, sha256):
+        models = {name: {"id": "student", "sha256": sha256}}
+        built = plan((KnowledgeDistillation(student=name),), models=models)
+        return {key for key, node in built.nodes.items() if node.work.name == "kd"}
+
+    assert of("../here", "1" * 64) == of("/there", "1" * 64)
+    assert not of("../here", "1" * 64) & of("../here", "2" * 64)
+    built = plan((KnowledgeDistillation(student="../here"),), models={"../here": {"id": "student"}})
+    assert all("../here" not in str(built.decides(node)) for node in built.nodes.values())

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import get_linear_schedule_with_warmup
 
-from methods.fit import Diverged, cross_entropy, fit, optimizer, rate
+from methods.fit import Diverged, cross_entropy, fit, linear, optimizer
 from methods.flops import forward_flops
 from methods.inference import predict
 from methods.settings import Training
@@ -84,7 +84,7 @@ def test_schedule_is_that_of_transformers(steps, warmup):
     reference = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     schedule = get_linear_schedule_with_warmup(reference, math.ceil(steps * warmup), steps)
     for step in range(steps):
-        assert rate(step, steps, warmup) == pytest.approx(reference.param_groups[0]["lr"], abs=1e-12)
+        assert linear(step, steps, warmup) == pytest.approx(reference.param_groups[0]["lr"], abs=1e-12)
         reference.step()
         schedule.step()
 
@@ -192,7 +192,7 @@ def test_reports_every_epoch(tiny_bert, examples, monkeypatch):
     assert [step for step, _ in told] == [5, 10]
     assert [m["loss"] for _, m in told] == fitted.losses
     assert all(m["examples_per_second"] > 0 for _, m in told)
-    assert told[-1][1]["learning_rate"] == pytest.approx(1e-3 * rate(9, 10, 0.1))
+    assert told[-1][1]["learning_rate"] == pytest.approx(1e-3 * linear(9, 10, 0.1))
 
 
 def test_bf16_stays_close_to_fp32_and_keeps_fp32_weights(tiny_bert, examples):
