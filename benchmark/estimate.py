@@ -1,14 +1,18 @@
-"""What a plan will take: seconds from what the store has measured, bytes from the size of the model."""
+"""What a plan will take: seconds from what the store has measured, bytes from the sizes of model and data."""
 
 from __future__ import annotations
 
 import statistics
+import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from benchmark.plan import Node
+from benchmark.plan import Node, Plan
+from methods.method import Prerequisite, Size
+from methods.pretrained import Source
 from reports.record import Record
+from tasks.splits import held_out
 
 
 @dataclass(frozen=True)
@@ -19,10 +23,12 @@ class Estimate:
     """Worker seconds; None before anything like it has been measured."""
     disk_bytes: int
     """Weights that will be kept, because other nodes start from them."""
+    cache_bytes: int
+    """Outputs and states of teachers that will be kept, at most."""
 
 
 def estimate(
-    missing: Mapping[str, Node], records: Iterable[Record], kept: set[str], model_bytes: int
+    missing: Mapping[str, Node], records: Iterable[Record], kept: set[str], size: Callable[[Node], Size]
 ) -> Estimate:
     """Estimate time and disk of the nodes that must run.
 
@@ -41,5 +47,32 @@ def estimate(
             total += known[node.label, node.task]
         elif unit is not None:
             total += node.work.cost() * unit_by_task.get(node.task, unit)
-    disk = model_bytes * sum(1 for key in missing if key in kept)
-    return Estimate(total if known and unit is not None else None, disk)
+    disk = {True: 0, False: 0}
+    for key, node in missing.items():
+        if key in kept:
+            disk[isinstance(node.work, Prerequisite)] += node.work.disk_bytes(size(node))
+    return Estimate(total if known and unit is not None else None, disk[False], disk[True])
+
+
+def sizes(plan: Plan, model: Source) -> Callable[[Node], Size]:
+    """Return what is known of each node's data and encoder without reading or loading them.
+
+    Rows are a task's official ones, tokens the most a text may have; what is not known counts as nothing.
+    """
+    config, weights = model.config(), model.weight_bytes()
+
+    def size(node: Node) -> Size:
+        task, context = plan.tasks[node.task], plan.context
+        limit = context.limit_of(node.task)
+        rows = min(task.rows.get("train", limit or 0), limit or sys.maxsize)
+        return Size(
+            examples=rows - held_out(context.selection, rows),
+            tokens=context.training_of(node.work).max_length,
+            layers=config.get("num_hidden_layers", config.get("n_layers", 0)),
+            hidden=config.get("hidden_size", config.get("dim", 0)),
+            heads=config.get("num_attention_heads", config.get("n_heads", 0)),
+            classes=len(task.labels),
+            weights=weights,
+        )
+
+    return size

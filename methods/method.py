@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import quote
@@ -19,6 +20,22 @@ if TYPE_CHECKING:
     from methods.run import Run
 
 Family = Literal["baseline", "pruning", "distillation", "sharing", "prerequisite"]
+
+
+@dataclass(frozen=True)
+class Size:
+    """What is known of a node's data and encoder before anything runs; an upper bound where data decide."""
+
+    examples: int
+    """Examples of train′."""
+    tokens: int
+    """Tokens of each at most."""
+    layers: int
+    hidden: int
+    heads: int
+    classes: int
+    weights: int
+    """Bytes of the encoder's weights."""
 
 
 class Work(Settings):
@@ -73,6 +90,10 @@ class Work(Settings):
     def models(self) -> tuple[str, ...]:
         """Further pretrained models it loads: ids on the Hub or folders; the run finds them in `models`."""
         return ()
+
+    def disk_bytes(self, size: Size) -> int:
+        """Bytes of the files that are kept for others to start from, at most."""
+        return size.weights
 
     def cost(self) -> float:
         """Rough cost in units of one fine-tuning of the whole model, to start long trials first."""

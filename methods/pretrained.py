@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.errors import BadInput
 from tasks.task import Task
@@ -50,16 +51,26 @@ class Source:
         """The same encoder as this machine has it: the packaged one lies where its package is installed."""
         return replace(self, path=str(_packaged_minilm())) if self.id == "minilm" else self
 
+    def config(self) -> dict[str, Any]:
+        """Its config.json on this machine; empty where it is not here yet."""
+        folder = self._folder()
+        return json.loads((folder / "config.json").read_text()) if folder else {}
+
     def weight_bytes(self) -> int:
         """Bytes of its weights on this machine; 0 where they are not here yet."""
-        folder = Path(self.path)
-        if self.revision:
-            from huggingface_hub import try_to_load_from_cache
-
-            config = try_to_load_from_cache(self.path, "config.json", revision=self.revision)
-            folder = Path(config).parent if isinstance(config, str) else Path()
+        folder = self._folder()
+        if folder is None:
+            return 0
         files = [*folder.glob("model*.safetensors")] or [*folder.glob("pytorch_model*.bin")]
         return sum(file.stat().st_size for file in files)
+
+    def _folder(self) -> Path | None:
+        if not self.revision:
+            return Path(self.path)
+        from huggingface_hub import try_to_load_from_cache
+
+        config = try_to_load_from_cache(self.path, "config.json", revision=self.revision)
+        return Path(config).parent if isinstance(config, str) else None
 
 
 def fetch(source: Source) -> None:

@@ -22,6 +22,7 @@ BUILT_IN = {
     "sixteen-heads": "methods.pruning.sixteen_heads:SixteenHeads",
     "ffn-neurons": "methods.pruning.ffn_neurons:FfnNeurons",
     "teacher-outputs": "methods.distillation.teacher_outputs:TeacherOutputs",
+    "teacher-states": "methods.distillation.teacher_states:TeacherStates",
     "kd": "methods.distillation.kd:KnowledgeDistillation",
     "shared-layers": "methods.sharing.shared_layers:SharedLayers",
 }
@@ -35,7 +36,10 @@ def find(name: str) -> type[Work]:
     """
     addresses = _addresses()
     if name not in addresses:
-        known = [*(BUILT_IN.keys() - {"teacher-outputs"}), *(addresses.keys() - BUILT_IN.keys())]
+        known = [
+            *(BUILT_IN.keys() - {"teacher-outputs", "teacher-states"}),
+            *(addresses.keys() - BUILT_IN.keys()),
+        ]
         raise BadInput(f"unknown method {name!r}; {did_you_mean(name, known)}")
     return resolve(addresses[name])
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from methods import checkpoint, pretrained
+from methods.distillation.states import States
 from methods.fit import Fitted, Loss, Schedule, cross_entropy, fit, linear
 from methods.inference import predict
 from methods.settings import Training
@@ -86,6 +87,10 @@ class Run:
     def start(self) -> PreTrainedModel:
         """Load this task's and seed's fine-tuned start model, the teacher of all; needs `finetune`."""
         return checkpoint.load(self.results["finetune"] / "model").to(self.device)
+
+    def teacher_states(self) -> States:
+        """The teacher's states on the train split; needs `teacher-states`, which says what is in them."""
+        return States(self.results["teacher-states"], self.device)
 
     def teacher_logits(self) -> NDArray[np.float32]:
         """Teacher logits of the train split, shape (len(train), classes); needs `teacher-outputs`."""

@@ -42,11 +42,18 @@ def split(labels: NDArray[np.integer], *, limit: int | None, selection: float | 
         BadInput: a part would be empty or lack a class.
     """
     rows = _stratified_order(labels, seed)[:limit]
-    count = selection if isinstance(selection, int) else _share(selection, len(rows))
+    count = held_out(selection, len(rows))
     reward, choice, train = np.split(rows, [count // 2, count])
     parts = Split(train=np.sort(train), reward=np.sort(reward), choice=np.sort(choice))
     _check_classes(parts, labels, f"limit: {limit}, selection: {selection} of {len(rows)} training rows")
     return parts
+
+
+def held_out(selection: float | int, rows: int) -> int:
+    """How many of `rows` are kept from training, as `split` reads `selection`."""
+    if isinstance(selection, int):
+        return selection
+    return max(round(selection * rows), min(_FLOOR, rows // 2))
 
 
 def _stratified_order(labels: NDArray[np.integer], seed: int) -> NDArray[np.int64]:
@@ -61,10 +68,6 @@ def _stratified_order(labels: NDArray[np.integer], seed: int) -> NDArray[np.int6
         rows = rng.permutation(np.flatnonzero(labels == label))
         place[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
     return np.argsort(place, kind="stable")
-
-
-def _share(fraction: float, rows: int) -> int:
-    return max(round(fraction * rows), min(_FLOOR, rows // 2))
 
 
 def _check_classes(parts: Split, labels: NDArray[np.integer], where: str) -> None:

@@ -171,12 +171,12 @@ def _bring(archives: list[Path], job: Job, console: Console) -> None:
 
 def _show_plan(job: Job, console: Console, *, as_json: bool = False) -> None:
     from benchmark.cli.tables import plan_table
-    from benchmark.estimate import estimate
+    from benchmark.estimate import estimate, sizes
     from benchmark.progress import duration
 
     scan = job.scan()
     missing = job.missing(scan)
-    expected = estimate(missing, scan.records.values(), job.plan.kept, job.model.weight_bytes())
+    expected = estimate(missing, scan.records.values(), job.plan.kept, sizes(job.plan, job.model))
     summary = {
         "sweep": job.name,
         "output": job.output,
@@ -187,6 +187,7 @@ def _show_plan(job: Job, console: Console, *, as_json: bool = False) -> None:
         "damaged": sorted(scan.damaged),
         "worker_seconds": expected.seconds,
         "disk_bytes": expected.disk_bytes,
+        "cache_bytes": expected.cache_bytes,
     }
     if as_json:
         summary["missing"] = [{"fingerprint": key, "name": node.name} for key, node in missing.items()]
@@ -197,7 +198,8 @@ def _show_plan(job: Job, console: Console, *, as_json: bool = False) -> None:
     console.print(
         f"{len(missing)} of {len(job.plan.nodes)} nodes to run, {summary['cached']} cached. "
         f"Worker time: {time}. "
-        f"Disk for kept weights: {expected.disk_bytes / 1e6:.0f} MB.\nOutput: {job.output}",
+        f"Disk for kept weights: {expected.disk_bytes / 1e6:.0f} MB, "
+        f"for cached teacher outputs at most {expected.cache_bytes / 1e6:.0f} MB.\nOutput: {job.output}",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import PreTrainedModel
 
-from methods.fit import Loss, cross_entropy
+from methods.fit import Loss
 from tasks.batches import Batch
 
 if TYPE_CHECKING:
@@ -38,17 +38,47 @@ def hinton(student: Tensor, teacher: Tensor, labels: Tensor, *, temperature: flo
     return (1 - alpha) * hard + alpha * soft_targets(student, teacher, temperature)
 
 
-def from_teacher(run: Run, *, temperature: float, alpha: float) -> Loss:
-    """Return the training loss of a student; `alpha` 0 is plain training and reads no teacher outputs.
+def soft_cross_entropy(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """-softmax(teacher / T) log softmax(student / T), averaged over examples *and* classes.
+
+    TinyBERT's prediction loss as its code reduces it (task_distill.py); it has no hard labels and no T².
+
+    Args:
+        student: logits, shape (batch, classes).
+        teacher: logits, shape (batch, classes).
+        temperature: T, above 0.
+    """
+    log_q = F.log_softmax(student / temperature, dim=-1)
+    return -(F.softmax(teacher / temperature, dim=-1) * log_q).mean()
+
+
+def mean_over_tokens(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of `values`, shape (batch, tokens, ...), over real tokens and all that follows.
+
+    Args:
+        values: one or more numbers for each token.
+        mask: 1 for real tokens and 0 for padding, shape (batch, tokens).
+    """
+    return values[mask.bool()].mean()
+
+
+def on_logits(run: Run, *, temperature: float, alpha: float) -> Callable[[Tensor, Batch], Tensor]:
+    """Return the loss of a student's logits, in fp32; `alpha` 0 reads no teacher outputs.
 
     Teacher logits are looked up by the position of each example, so batches may come in any order.
     """
     if alpha == 0:
-        return cross_entropy
+        return lambda logits, batch: F.cross_entropy(logits.float(), batch.labels)
     teacher = torch.tensor(run.teacher_logits(), device=run.device)
 
-    def loss(model: PreTrainedModel, batch: Batch) -> Tensor:
-        student = model(**batch.inputs).logits.float()
-        return hinton(student, teacher[batch.positions], batch.labels, temperature=temperature, alpha=alpha)
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        outputs = teacher[batch.positions]
+        return hinton(logits.float(), outputs, batch.labels, temperature=temperature, alpha=alpha)
 
     return loss
+
+
+def from_teacher(run: Run, *, temperature: float, alpha: float) -> Loss:
+    """Return the training loss of a student that learns from labels and from the teacher's logits."""
+    loss = on_logits(run, temperature=temperature, alpha=alpha)
+    return lambda model, batch: loss(model(**batch.inputs).logits, batch)

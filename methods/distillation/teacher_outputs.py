@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from methods.method import Prerequisite
+from methods.method import Prerequisite, Size
 
 if TYPE_CHECKING:
     from methods.run import Run
@@ -23,6 +23,10 @@ class TeacherOutputs(
     def cost(self) -> float:
         """One forward pass over the split, against three epochs forward and backward."""
         return 0.1
+
+    def disk_bytes(self, size: Size) -> int:
+        """Four bytes for each logit."""
+        return 4 * size.examples * size.classes
 
     def produce(self, run: Run, folder: Path) -> None:
         """Write the logits in the order of `run.train`: eval mode, no dropout, fp32."""

@@ -175,6 +175,7 @@ def test_a_plan_names_what_is_missing(folder):
         f"{label}.rte.{seed}" for label in ("finetune", "kd:layers=3", "teacher-outputs") for seed in (1, 2)
     }
     assert content["disk_bytes"] > 2 * 80e6
+    assert content["cache_bytes"] == 2 * 4 * 2 * (2490 - 498), "four bytes for each of two logits"
     assert not (folder / "runs").exists()
 
 
