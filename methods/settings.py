@@ -55,3 +55,17 @@ class Training(Settings):
     def override(self, **changes: Any) -> Training:
         """Return these settings with every change that is not None applied."""
         return self.model_copy(update={key: value for key, value in changes.items() if value is not None})
+
+
+class Schedule(Settings):
+    """Fields of a method that trains in its own way where they are given."""
+
+    epochs: float | None = Field(None, gt=0, description="passes; by default train.epochs")
+    learning_rate: float | None = Field(None, gt=0, description="peak rate; by default train.learning_rate")
+    batch_size: int | None = Field(None, ge=1, description="examples per step; by default train.batch_size")
+
+    def on(self, training: Training) -> Training:
+        """Return the sweep's settings with the fields that are given."""
+        return training.override(
+            epochs=self.epochs, learning_rate=self.learning_rate, batch_size=self.batch_size
+        )

@@ -1,20 +1,24 @@
-"""Knowledge distillation into the first layers of the encoder."""
+"""Knowledge distillation into a student of fewer layers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from methods.method import Method
+from methods.distillation.fields import SoftTargets, StudentFields
+from methods.method import Method, Work
+from methods.settings import Schedule
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from methods.fit import Loss
     from methods.run import Run
 
 
 class KnowledgeDistillation(
+    Schedule,
+    SoftTargets,
+    StudentFields,
     Method,
     name="kd",
     family="distillation",
@@ -22,25 +26,15 @@ class KnowledgeDistillation(
     version=1,
     needs=("teacher-outputs",),
 ):
-    """Train a student of the first k layers on labels and on the fine-tuned model's outputs.
+    """Train a student on labels and on the fine-tuned model's outputs.
 
     Patient KD (Sun et al., EMNLP 2019, arXiv 1908.09355) searches temperature in 5, 10, 20 and alpha in 0.2,
     0.5, 0.7 for this loss; the defaults are the middle of both. `alpha: 0` fine-tunes the student alone.
     """
 
-    layers: int | None = Field(
-        None, ge=1, description="layers of the student; by default half of the model's"
-    )
-    init: Literal["pretrained", "finetuned"] = Field("pretrained", description="where its weights come from")
-    temperature: float = Field(10, gt=0, description="softens teacher and student outputs")
-    alpha: float = Field(0.5, ge=0, le=1, description="weight of the teacher; the labels have the rest")
-    epochs: float | None = Field(None, gt=0, description="passes; by default train.epochs")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate; by default train.learning_rate")
-    batch_size: int | None = Field(None, ge=1, description="examples per step; by default train.batch_size")
-
-    def prerequisites(self) -> tuple[str, ...]:
+    def prerequisites(self) -> tuple[str | Work, ...]:
         """Only what these fields use: the start model's weights, the teacher's outputs."""
-        used = {"finetune": self.init == "finetuned", "teacher-outputs": self.alpha > 0}
+        used = {"finetune": self.finetuned, "teacher-outputs": self.alpha > 0}
         return tuple(name for name, is_used in used.items() if is_used)
 
     def cost(self) -> float:
@@ -49,16 +43,14 @@ class KnowledgeDistillation(
 
     def compress(self, run: Run) -> PreTrainedModel:
         """Return the distilled student."""
-        from methods.distillation.losses import from_teacher
-        from methods.distillation.student import first_layers
+        from methods.distillation.student import student_of
 
-        model = run.pretrained() if self.init == "pretrained" else run.start()
-        student = first_layers(model, self.layers)
-        run.fit(
-            student,
-            from_teacher(run, temperature=self.temperature, alpha=self.alpha),
-            training=run.training.override(
-                epochs=self.epochs, learning_rate=self.learning_rate, batch_size=self.batch_size
-            ),
-        )
+        student = student_of(run, self)
+        run.fit(student, self.loss(run, student), training=self.on(run.training))
         return student
+
+    def loss(self, run: Run, student: PreTrainedModel) -> Loss:
+        """Return the loss that `student` is trained with."""
+        from methods.distillation.losses import from_teacher
+
+        return from_teacher(run, temperature=self.temperature, alpha=self.alpha)

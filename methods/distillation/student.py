@@ -1,31 +1,79 @@
-"""Students cut out of a larger encoder."""
+"""Students: layers of a larger encoder, or a released checkpoint with the same vocabulary."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from transformers import PreTrainedModel
 
 from methods import encoders
+from methods.distillation.fields import StudentFields, Take
+from methods.distillation.maps import spread
 from tasks.errors import BadInput
+from tasks.tokens import tokenizer
+
+if TYPE_CHECKING:
+    from methods.pretrained import Source
+    from methods.run import Run
 
 
-def first_layers(model: PreTrainedModel, layers: int | None) -> PreTrainedModel:
-    """Keep embeddings, the first `layers` layers, pooler and classifier, in place; return the model.
+def student_of(run: Run, fields: StudentFields) -> PreTrainedModel:
+    """Return the untrained student that `fields` describe; its classifier is new unless `init: finetuned`.
+
+    Raises:
+        BadInput: the encoder has no such layers, or the checkpoint another vocabulary.
+    """
+    if fields.student is not None:
+        require_same_vocabulary(run.model, run.models[fields.student])
+        return run.pretrained(fields.student)
+    model = run.start() if fields.finetuned else run.pretrained()
+    return keep_layers(model, fields.layers, fields.take)
+
+
+def keep_layers(model: PreTrainedModel, layers: int | None, take: Take = "first") -> PreTrainedModel:
+    """Keep embeddings, some layers, pooler and classifier, in place; return the model.
 
     Args:
         model: an encoder of a known architecture.
         layers: layers to keep; None keeps half.
+        take: the `first` ones, evenly spread ones (`skip`), or a list counted from 1, which decides alone.
 
     Raises:
-        BadInput: the encoder has fewer layers.
+        BadInput: the encoder does not have them, or one is named twice.
     """
     stack = encoders.stack(model)
-    depth = len(stack)
+    positions = _positions(len(stack), layers, take)
+    kept = [stack[position] for position in positions]
+    del stack[:]
+    stack.extend(kept)
+    model.config.num_hidden_layers = len(kept)
+    for by_layer in ("kept_heads", "kept_neurons"):
+        if (left := getattr(model.config, by_layer, None)) is not None:
+            setattr(model.config, by_layer, [left[position] for position in positions])
+    return model
+
+
+def require_same_vocabulary(model: Source, other: Source) -> None:
+    """Make sure two models read the same token ids: one tokenised text is given to both.
+
+    Raises:
+        BadInput: they do not.
+    """
+    one, two = (tokenizer(source.path, source.revision).backend.get_vocab() for source in (model, other))
+    if one != two:
+        raise BadInput(
+            f"{other.id!r} and the sweep's model {model.id!r} have different vocabularies ({len(two)} and "
+            f"{len(one)} tokens), so outputs cannot be compared token by token; name a checkpoint with the "
+            "tokenizer of the sweep's model"
+        )
+
+
+def _positions(depth: int, layers: int | None, take: Take) -> list[int]:
+    if isinstance(take, tuple):
+        if len(set(take)) < len(take) or max(take) > depth:
+            raise BadInput(f"take: {list(take)} of a model with layers 1 to {depth}; name each at most once")
+        return [layer - 1 for layer in take]
     kept = max(1, depth // 2) if layers is None else layers
     if kept > depth:
         raise BadInput(f"layers: {kept} asked for, but the model has {depth}; give 1 to {depth}")
-    del stack[kept:]
-    model.config.num_hidden_layers = kept
-    for by_layer in ("kept_heads", "kept_neurons"):
-        if (left := getattr(model.config, by_layer, None)) is not None:
-            setattr(model.config, by_layer, left[:kept])
-    return model
+    return spread(kept, depth) if take == "skip" else list(range(kept))

@@ -19,7 +19,7 @@ from transformers import (
 from methods import checkpoint, encoders
 from methods.distillation.kd import KnowledgeDistillation
 from methods.distillation.losses import from_teacher, hinton
-from methods.distillation.student import first_layers
+from methods.distillation.student import keep_layers
 from methods.inference import predict
 from tasks.batches import collate
 from tasks.errors import BadInput
@@ -46,13 +46,13 @@ ARCHITECTURES = {
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
-def test_a_student_is_the_first_layers_of_any_architecture(kind, tmp_path):
+def test_a_student_is_the_keep_layers_of_any_architecture(kind, tmp_path):
     make, config = ARCHITECTURES[kind]
     model = make(config).eval()
     ids = torch.arange(2, 12)[None]
     with torch.no_grad():
         hidden = model(input_ids=ids, output_hidden_states=True).hidden_states
-    student = first_layers(model, 3)
+    student = keep_layers(model, 3)
     assert len(encoders.stack(student)) == student.config.num_hidden_layers == 3
     with torch.no_grad():
         output = student(input_ids=ids, output_hidden_states=True)
@@ -63,10 +63,10 @@ def test_a_student_is_the_first_layers_of_any_architecture(kind, tmp_path):
 
 
 def test_half_is_the_default_and_too_many_layers_are_refused(tiny_bert):
-    assert len(encoders.stack(first_layers(tiny_bert(num_hidden_layers=5), None))) == 2
-    assert len(encoders.stack(first_layers(tiny_bert(num_hidden_layers=1), None))) == 1
+    assert len(encoders.stack(keep_layers(tiny_bert(num_hidden_layers=5), None))) == 2
+    assert len(encoders.stack(keep_layers(tiny_bert(num_hidden_layers=1), None))) == 1
     with pytest.raises(BadInput, match="3 asked for, but the model has 2"):
-        first_layers(tiny_bert(), 3)
+        keep_layers(tiny_bert(), 3)
 
 
 def test_heads_pruned_before_stay_pruned(tiny_bert, tmp_path):
@@ -74,7 +74,7 @@ def test_heads_pruned_before_stay_pruned(tiny_bert, tmp_path):
 
     model = tiny_bert(num_hidden_layers=3)
     prune_heads(model, {0: {1}, 2: {0, 3}})
-    student = first_layers(model, 2)
+    student = keep_layers(model, 2)
     assert encoders.kept_heads(student) == [[0, 2, 3], [0, 1, 2, 3]]
     checkpoint.load(checkpoint.save(student, tmp_path / "student"))
 
@@ -130,7 +130,7 @@ def test_distillation_brings_the_student_nearer_to_the_teacher(run):
     def distance(student):
         return float(np.abs(predict(student, trial.train) - teacher).mean())
 
-    untrained = distance(first_layers(trial.pretrained(), 2))
+    untrained = distance(keep_layers(trial.pretrained(), 2))
     student = KnowledgeDistillation(alpha=1.0, epochs=30, learning_rate=3e-3).compress(trial)
     assert distance(student) < 0.7 * untrained
     assert trial.cost.steps == 120

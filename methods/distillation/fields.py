@@ -1,0 +1,56 @@
+"""Fields that all students have, and those of soft targets. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from methods.settings import Settings
+
+Take = Literal["first", "skip"] | tuple[Annotated[int, Field(ge=1)], ...]
+
+
+class StudentFields(Settings):
+    """Where a student comes from: layers of the sweep's encoder, or a released checkpoint."""
+
+    layers: int | None = Field(
+        None, ge=1, description="layers of the student; by default half of the model's"
+    )
+    init: Literal["pretrained", "finetuned"] = Field("pretrained", description="where its weights come from")
+    take: Take = Field(
+        "first", description="first k layers, `skip` (evenly spread), or a list counted from 1"
+    )
+    student: str | None = Field(
+        None, min_length=1, description="a released student instead: a Hub id or a folder; taken whole"
+    )
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        # By value, since a worker gets every field written out.
+        own = {
+            name
+            for name in ("layers", "init", "take")
+            if getattr(self, name) != type(self).model_fields[name].default
+        }
+        if self.student is not None and own:
+            raise ValueError(f"student: {self.student!r} is taken whole; leave out {', '.join(sorted(own))}")
+        if isinstance(self.take, tuple) and self.layers not in (None, len(self.take)):
+            raise ValueError(f"take names {len(self.take)} layers, and layers says {self.layers}; give one")
+        return self
+
+    def models(self) -> tuple[str, ...]:
+        """The released student, where one is named."""
+        return () if self.student is None else (self.student,)
+
+    @property
+    def finetuned(self) -> bool:
+        """Whether it starts from the teacher's own weights."""
+        return self.student is None and self.init == "finetuned"
+
+
+class SoftTargets(Settings):
+    """The teacher's outputs beside the labels (Hinton et al., arXiv 1503.02531)."""
+
+    temperature: float = Field(10, gt=0, description="softens teacher and student outputs")
+    alpha: float = Field(0.5, ge=0, le=1, description="weight of the teacher; the labels have the rest")
