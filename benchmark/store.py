@@ -193,10 +193,23 @@ class Store(Root):
 
         Returns:
             The record as written.
+
+        Raises:
+            OSError: a file cannot be written; nothing of this attempt is left to fill the disk.
         """
         described = {}
+        folder = self.path("records", record.fingerprint, attempt)
         for role, source in files.items():
-            self.put_file(source, self.path("records", record.fingerprint, attempt, role))
+            try:
+                self.put_file(source, f"{folder}/{role}")
+            except OSError as error:
+                if self.fs.exists(folder):
+                    self.fs.rm(folder, recursive=True)
+                size = source.stat().st_size / 1e6
+                raise OSError(
+                    f"{role} of {record.label} ({size:.0f} MB) cannot be kept in {self.url}: {error}; "
+                    "make room and run the same command again"
+                ) from error
             described[role] = File(
                 path=f"{attempt}/{role}", size=source.stat().st_size, sha256=sha256(source)
             )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -141,6 +142,27 @@ def test_a_kill_before_record_json_leaves_no_record(store, tmp_path, monkeypatch
     assert store.scan().records == store.scan().damaged == {}
     made = leave(store, record(), tmp_path / "files", attempt="b")
     assert store.read(key) == made
+
+
+def test_a_full_disk_is_said_and_loses_nothing_but_what_did_not_fit(store, tmp_path, monkeypatch):
+    made = leave(store, record(), tmp_path / "files")
+    put = store.put_file
+
+    def full(source, target):
+        put(source, target)
+        if target.endswith("big"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    other = record({"method": "other"})
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "put_file", full)
+        with pytest.raises(
+            OSError, match=r"big of step \(0 MB\) cannot be kept in .*No space left on device; make"
+        ):
+            leave(store, other, tmp_path / "files", attempt="b", small=b"1", big=b"2")
+    assert not store.fs.exists(store.path("records", other.fingerprint, "b"))
+    assert store.scan().records == {made.fingerprint: made}
+    assert store.read(leave(store, other, tmp_path / "files", attempt="c").fingerprint) is not None
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
