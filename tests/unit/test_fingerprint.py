@@ -243,3 +243,17 @@ def test_a_named_student_counts_by_its_content_and_not_by_its_name():
     assert not of("../here", "1" * 64) & of("../here", "2" * 64)
     built = plan((KnowledgeDistillation(student="../here"),), models={"../here": {"id": "student"}})
     assert all("../here" not in str(built.decides(node)) for node in built.nodes.values())
+
+
+def test_a_named_student_reaches_the_worker_by_where_it_lies(tmp_path):
+    (tmp_path / "student").mkdir()
+    (tmp_path / "student" / "config.json").write_text("{}")
+    sweep = make_sweep({**SWEEP, "methods": ["finetune", {"kd": {"student": "student"}}]}, folder=tmp_path)
+    job = resolve(sweep, output=str(tmp_path / "out"))
+    kinds = {node.work.name: job.assignment(node, "a") for node in job.plan.nodes.values()}
+    assert kinds["finetune"].models == {}
+    source = kinds["kd"].models["student"]
+    assert source.path == str(tmp_path / "student")
+    assert kinds["kd"].decides["params"]["student"] == source.identity()
+    assert str(tmp_path) not in str(kinds["kd"].decides)
+    assert fingerprint(kinds["kd"].decides) == kinds["kd"].fingerprint

@@ -141,3 +141,11 @@ def test_without_a_teacher_its_outputs_are_not_read(run):
     trial.results = {}
     KnowledgeDistillation(alpha=0, layers=1).compress(trial)
     assert trial.cost.steps == 4
+
+
+def test_alpha_zero_is_plain_fine_tuning_to_the_bit(run):
+    plain = keep_layers(run(layers=4).pretrained(), 2)
+    run(layers=4).fit(plain)
+    student = KnowledgeDistillation(alpha=0).compress(run(layers=4))
+    for one, other in zip(student.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(one, other)
