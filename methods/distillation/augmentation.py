@@ -1,0 +1,161 @@
+"""TinyBERT's data augmentation: copies of examples with some words replaced by likely ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from methods.distillation.student import require_same_vocabulary
+from methods.flops import flops_by_length
+from reports.record import Cost
+from tasks.errors import BadInput
+from tasks.examples import Examples
+from tasks.tokens import tokenizer
+
+if TYPE_CHECKING:
+    from methods.run import Run
+
+REPLACED, CANDIDATES = 0.4, 15
+"""Share of the words that are replaced, and how many words are proposed for each (algorithm 1)."""
+
+_BATCH = 64
+
+
+def augmented(run: Run, copies: int, model: str | None) -> Examples:
+    """Return the train split with `copies` of each example after it, words replaced at random.
+
+    A word that is one token is replaced with probability 0.4 by one of 15 proposals: those of a masked
+    language model in its place, or its nearest neighbours among the encoder's word embeddings. Words of
+    several tokens stay; the paper looks their neighbours up in GloVe. Labels are those of the originals.
+
+    Args:
+        run: its train split, its encoder and its `order` seed are used.
+        copies: how many; the paper makes 20 to 30.
+        model: the language model, one of `run.models`; None takes neighbours.
+
+    Raises:
+        BadInput: the vocabulary is not WordPiece, or the language model has another one.
+    """
+    train = run.train
+    ids, types, offsets = _flat(train)
+    words = _words(run)
+    places = _places(ids, words)
+    proposals = (
+        _neighbours(run, ids[places], words)
+        if model is None
+        else _guesses(run, model, ids, places, offsets, words)
+    )
+    rng = np.random.default_rng(run.seeds.order)
+    rounds = [ids]
+    for _ in range(copies):
+        replaced = rng.random(len(places)) < REPLACED
+        drawn = proposals[np.arange(len(places)), rng.integers(proposals.shape[1], size=len(places))]
+        copy = ids.copy()
+        copy[places[replaced]] = drawn[replaced]
+        rounds.append(copy)
+    starts = [offsets[:-1] + len(ids) * number for number in range(copies + 1)]
+    return Examples(
+        ids=np.concatenate(rounds),
+        types=np.tile(types, copies + 1),
+        offsets=np.concatenate([*starts, [len(ids) * (copies + 1)]]),
+        rows=np.arange(len(train) * (copies + 1)),
+        labels=np.tile(train.labels, copies + 1),
+        pad_id=train.pad_id,
+        inputs=train.inputs,
+    )
+
+
+def _flat(examples: Examples) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.int64]]:
+    """Token ids, token types and offsets of these examples alone."""
+    spans = [
+        np.arange(start, stop)
+        for start, stop in zip(
+            examples.offsets[examples.rows], examples.offsets[examples.rows + 1], strict=True
+        )
+    ]
+    chosen = np.concatenate(spans)
+    return examples.ids[chosen], examples.types[chosen], np.concatenate([[0], np.cumsum(examples.lengths)])
+
+
+def _words(run: Run) -> NDArray[np.int8]:
+    """For each token id: 1 for a word, -1 for the continuation of one, 0 for anything else."""
+    backend = tokenizer(run.model.path, run.model.revision).backend
+    tokens = backend.convert_ids_to_tokens(range(len(backend)))
+    special = set(backend.all_special_tokens)
+    kinds = np.array(
+        [-1 if token.startswith("##") else int(token.isalnum() and token not in special) for token in tokens],
+        dtype=np.int8,
+    )
+    if not (kinds == -1).any():
+        raise BadInput(
+            f"augment: the vocabulary of {run.model.id!r} is not WordPiece, so words cannot be told "
+            "from their parts; leave `augment` out"
+        )
+    return kinds
+
+
+def _places(ids: NDArray[np.int32], words: NDArray[np.int8]) -> NDArray[np.int64]:
+    """Where a word stands that is one token."""
+    kinds = words[ids]
+    continued = np.append(kinds[1:] == -1, False)
+    return np.flatnonzero((kinds == 1) & ~continued)
+
+
+@torch.inference_mode()
+def _neighbours(run: Run, ids: NDArray[np.int32], words: NDArray[np.int8]) -> NDArray[np.int64]:
+    """The nearest words by cosine of their embeddings, shape (len(ids), candidates)."""
+    table = F.normalize(run.pretrained().get_input_embeddings().weight, dim=-1)
+    distinct, inverse = np.unique(ids, return_inverse=True)
+    vocabulary = torch.from_numpy(np.flatnonzero(words == 1)).to(run.device)
+    found = []
+    for chunk in torch.from_numpy(distinct.astype(np.int64)).to(run.device).split(1024):
+        likeness = table[chunk] @ table[vocabulary].T
+        likeness[chunk[:, None] == vocabulary[None]] = -2.0  # Not the word itself.
+        nearest = likeness.topk(min(CANDIDATES, len(vocabulary) - 1)).indices
+        found.append(vocabulary[nearest].cpu().numpy())
+    return np.concatenate(found)[inverse]
+
+
+@torch.inference_mode()
+def _guesses(
+    run: Run,
+    model: str,
+    ids: NDArray[np.int32],
+    places: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    words: NDArray[np.int8],
+) -> NDArray[np.int64]:
+    """What a masked language model proposes for each place, with that place alone masked."""
+    from transformers import AutoModelForMaskedLM
+
+    source = run.models[model]
+    require_same_vocabulary(run.model, source)
+    backend = tokenizer(source.path, source.revision).backend
+    guesser = AutoModelForMaskedLM.from_pretrained(source.path, revision=source.revision or "main")
+    guesser = guesser.to(run.device).eval()
+    flops = flops_by_length(guesser)
+    vocabulary = torch.from_numpy(np.flatnonzero(words == 1)).to(run.device)
+    owners = np.searchsorted(offsets, places, side="right") - 1
+    lengths = np.diff(offsets)[owners]
+    found = np.empty((len(places), min(CANDIDATES, len(vocabulary))), dtype=np.int64)
+    by_length = np.argsort(lengths, kind="stable")
+    for start in range(0, len(places), _BATCH):
+        chosen = by_length[start : start + _BATCH]
+        longest = int(lengths[chosen].max())
+        real = np.arange(longest) < lengths[chosen, None]
+        shown = np.full(real.shape, backend.pad_token_id, dtype=np.int64)
+        shown[real] = np.concatenate([ids[offsets[owner] : offsets[owner + 1]] for owner in owners[chosen]])
+        column = places[chosen] - offsets[owners[chosen]]
+        shown[np.arange(len(chosen)), column] = backend.mask_token_id
+        logits = guesser(
+            input_ids=torch.from_numpy(shown).to(run.device),
+            attention_mask=torch.from_numpy(real.astype(np.int64)).to(run.device),
+        ).logits
+        likely = logits[torch.arange(len(chosen)), torch.from_numpy(column)][:, vocabulary]
+        found[chosen] = vocabulary[likely.topk(found.shape[1]).indices].cpu().numpy()
+        run.cost += Cost(flops=len(chosen) * flops(longest))
+    return found

@@ -1,0 +1,213 @@
+"""TinyBERT: its losses, its two stages, its augmentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from distilled import VOCABULARY, with_model, with_states, write_tokenizer
+from pydantic import ValidationError
+from transformers import BertConfig, BertForMaskedLM
+
+from methods.distillation.augmentation import augmented
+from methods.distillation.live_teacher import LiveTeacher
+from methods.distillation.losses import soft_cross_entropy
+from methods.distillation.tinybert import TinyBERT
+from methods.distillation.transformer_distillation import (
+    attention_loss,
+    hidden_loss,
+    transformer_distillation,
+)
+from methods.inference import predict
+from tasks.batches import collate, in_order
+from tasks.errors import BadInput
+
+
+@pytest.fixture
+def masked():
+    """States and scores of two examples of 5 and 3 tokens, with padding that is noise."""
+    generator = torch.Generator().manual_seed(0)
+    hidden = [torch.randn(2, 3, 5, 8, generator=generator) for _ in range(2)]
+    scores = [torch.randn(2, 2, 4, 5, 5, generator=generator) for _ in range(2)]
+    return hidden, scores, torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+
+
+def test_losses_are_sums_over_layers_of_means_over_real_tokens(masked):
+    hidden, scores, mask = masked
+    squares = (hidden[0] - hidden[1]).square()
+    expected = (squares[0].sum() + squares[1, :, :3].sum()) / (8 * 8)
+    assert hidden_loss(*hidden, mask).item() == pytest.approx(expected.item(), rel=1e-5)
+    squares = (scores[0] - scores[1]).square()
+    expected = (squares[0].sum() + squares[1, :, :, :3, :3].sum()) / (4 * (25 + 9))
+    assert attention_loss(*scores, mask).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_padding_counts_nowhere_and_equal_states_cost_nothing(masked):
+    hidden, scores, mask = masked
+    before = hidden_loss(*hidden, mask), attention_loss(*scores, mask)
+    hidden[0][1, :, 3:] = 100.0
+    scores[0][1, ..., 3:] = scores[0][1, ..., 3:, :] = -100.0
+    assert hidden_loss(*hidden, mask) == before[0]
+    assert attention_loss(*scores, mask) == before[1]
+    assert hidden_loss(hidden[0], hidden[0], mask) == attention_loss(scores[0], scores[0], mask) == 0
+
+
+def test_prediction_loss_is_soft_cross_entropy_over_examples_and_classes():
+    student, teacher = torch.randn(5, 3), torch.randn(5, 3)
+    expected = -((teacher / 2).softmax(1) * (student / 2).log_softmax(1)).sum() / 15
+    assert soft_cross_entropy(student, teacher, 2).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_one_projection_is_shared_learnt_and_taken_off(run):
+    method = TinyBERT(inner_epochs=1)
+    trial = with_states(run(layers=4), method)
+    cached = trial.teacher_states()
+    student = trial.start()
+    del student.bert.encoder.layer[2:]
+    student.config.num_hidden_layers = 2
+    names = list(student.state_dict())
+
+    def teach(batch):
+        return {kind: cached.read(kind, batch.positions) for kind in cached.parts}
+
+    with transformer_distillation(student, teach, cached.parts, seed=1) as loss:
+        assert set(student.state_dict()) - set(names) == {"projection.weight", "projection.bias"}
+        before = student.projection.weight.clone()
+        trial.fit(student, loss)
+        assert not torch.equal(student.projection.weight, before)
+    assert list(student.state_dict()) == names
+
+
+def test_the_first_stage_brings_states_nearer_and_the_second_outputs(run, monkeypatch):
+    method = TinyBERT(inner_epochs=12, inner_learning_rate=3e-3, epochs=20, learning_rate=3e-3)
+    trial = with_states(run(layers=4), method)
+    fits = []
+    fit = trial.fit
+
+    def probabilities(logits):
+        return torch.tensor(np.array(logits)).softmax(dim=1)
+
+    def watch(model, loss, **options):
+        fitted = fit(model, loss, **options)
+        own = probabilities(predict(model, trial.train))
+        fits.append((fitted, options, (own - probabilities(trial.teacher_logits())).abs().mean()))
+        return fitted
+
+    trial.fit = watch
+    student = method.compress(trial)
+    (inner, how, far), (_, then, near) = fits
+    assert inner.losses[-1] < 0.7 * inner.losses[0]
+    assert near < 0.7 * far
+    assert how["schedule"](3, 10, 0.1) == 1.0, "the first stage runs at a constant rate"
+    assert "schedule" not in then
+    assert (how["training"].epochs, how["training"].learning_rate) == (12, 3e-3)
+    assert not hasattr(student, "projection")
+    assert trial.cost.steps == 4 * 32
+
+
+def test_its_states_are_asked_for_by_the_students_depth():
+    assert [need if isinstance(need, str) else need.label for need in TinyBERT(layers=3).prerequisites()] == [
+        "teacher-outputs",
+        "teacher-states:hidden=mapped,attentions=True,layer_map=3",
+    ]
+    assert TinyBERT(take=(2, 4)).prerequisites()[1].layer_map == 2
+    assert TinyBERT(student="x", layer_map=(3, 6)).prerequisites()[1].layer_map == (3, 6)
+    assert TinyBERT(augment=2).prerequisites() == ("finetune",)
+    assert TinyBERT(augment=2, augment_model="m").models() == ("m",)
+    for wrong in ({"student": "x"}, {"augment_model": "m"}):
+        with pytest.raises(ValidationError):
+            TinyBERT(**wrong)
+
+
+@pytest.fixture
+def worded(run):
+    trial = run(layers=4)
+    write_tokenizer(Path(trial.model.path))
+    return trial
+
+
+def words_of(examples, row):
+    ids = examples.ids[examples.offsets[row] : examples.offsets[row + 1]]
+    return [VOCABULARY[token] for token in ids]
+
+
+def is_replaceable(words, place):
+    following = words[place + 1] if place + 1 < len(words) else ""
+    return words[place].startswith("word") and not following.startswith("##")
+
+
+def test_copies_replace_some_whole_words_and_nothing_else(worded):
+    train, more = worded.train, augmented(worded, 30, None)
+    n = len(train)
+    assert len(more) == 31 * n
+    changed = replaceable = 0
+    for row in range(n):
+        original = words_of(train, train.rows[row])
+        assert words_of(more, row) == original
+        for copy in range(1, 31):
+            words = words_of(more, row + copy * n)
+            assert len(words) == len(original)
+            for place, (old, new) in enumerate(zip(original, words, strict=True)):
+                replaceable += is_replaceable(original, place)
+                if old != new:
+                    assert is_replaceable(original, place)
+                    assert new.startswith("word")
+                    changed += 1
+    assert changed / replaceable == pytest.approx(0.4, abs=0.03)
+    assert np.array_equal(more.labels, np.tile(train.labels, 31))
+    again = augmented(worded, 30, None)
+    assert np.array_equal(again.ids, more.ids)
+
+
+def test_neighbours_are_the_nearest_embeddings(worded):
+    table = torch.nn.functional.normalize(worded.pretrained().get_input_embeddings().weight, dim=-1)
+    words = [i for i, token in enumerate(VOCABULARY) if token.startswith("word")]
+    more, train = augmented(worded, 20, None), worded.train
+    for row in range(len(train)):
+        ids = train.ids[train.offsets[train.rows[row]] : train.offsets[train.rows[row] + 1]]
+        for copy in range(1, 21):
+            start = more.offsets[row + copy * len(train)]
+            for old, new in zip(ids, more.ids[start : start + len(ids)], strict=True):
+                if old != new:
+                    order = sorted(words, key=lambda word: -float(table[old] @ table[word]))
+                    assert new in [word for word in order if word != old][:15]
+
+
+def test_a_language_model_proposes_words_in_their_place(run):
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    guesser = BertForMaskedLM(BertConfig(vocab_size=50, max_position_embeddings=64, **shape)).eval()
+    with torch.no_grad():  # Whatever it reads, it proposes words 0 to 14.
+        guesser.cls.predictions.bias[8:23] = 50.0
+    trial = with_model(run(), guesser, "guesser")
+    more, train = augmented(trial, 5, "guesser"), trial.train
+    n = len(train)
+    for row in range(n):
+        for copy in range(1, 6):
+            old, new = words_of(train, train.rows[row]), words_of(more, row + copy * n)
+            assert all(b in VOCABULARY[8:23] for a, b in zip(old, new, strict=True) if a != b)
+    assert not np.array_equal(more.ids[: len(more.ids) // 6], more.ids[-len(more.ids) // 6 :])
+    assert trial.cost.flops > 0
+
+
+def test_a_vocabulary_without_parts_of_words_is_refused(run):
+    trial = run()
+    write_tokenizer(Path(trial.model.path), [token.replace("##", "x") for token in VOCABULARY])
+    with pytest.raises(BadInput, match="is not WordPiece"):
+        augmented(trial, 1, None)
+
+
+def test_augmented_texts_are_taught_by_a_live_teacher(worded):
+    worded.results = {"finetune": worded.results["finetune"]}
+    method = TinyBERT(augment=2, inner_epochs=1, epochs=1)
+    method.compress(worded)
+    assert worded.cost.examples == 2 * 3 * 32
+    live = LiveTeacher(worded, TinyBERT()._states())
+    (batch,) = in_order(worded.train, 32)
+    expected = predict(worded.start(), worded.train)[batch.positions]
+    np.testing.assert_allclose(live.logits(batch).numpy(), expected, atol=1e-6)
+    before = worded.cost.flops
+    live.states(collate(worded.train, np.arange(4)))
+    assert worded.cost.flops > before
