@@ -24,6 +24,10 @@ BUILT_IN = {
     "teacher-outputs": "methods.distillation.teacher_outputs:TeacherOutputs",
     "teacher-states": "methods.distillation.teacher_states:TeacherStates",
     "kd": "methods.distillation.kd:KnowledgeDistillation",
+    "patient-kd": "methods.distillation.patient_kd:PatientKD",
+    "distilbert": "methods.distillation.distilbert:DistilBERT",
+    "tinybert": "methods.distillation.tinybert:TinyBERT",
+    "pea-kd": "methods.distillation.pea_kd:PeaKD",
     "shared-layers": "methods.sharing.shared_layers:SharedLayers",
 }
 

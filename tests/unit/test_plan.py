@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 
 import pytest
 from small_plans import METHODS, graph, plan
@@ -10,7 +11,11 @@ from benchmark.fingerprint import fingerprint
 from benchmark.plan import build, longest_first
 from methods.baselines.finetune import Finetune
 from methods.baselines.finetune_more import FinetuneMore
+from methods.distillation.distilbert import DistilBERT
 from methods.distillation.kd import KnowledgeDistillation
+from methods.distillation.patient_kd import PatientKD
+from methods.distillation.pea_kd import PeaKD
+from methods.distillation.tinybert import TinyBERT
 from methods.pruning.head_pruning import HeadPruning
 from methods.pruning.random_heads import RandomHeads
 from methods.pruning.sixteen_heads import SixteenHeads
@@ -215,3 +220,28 @@ def test_reading_a_name_of_several_or_in_a_circle_is_refused():
     assert one_task(RandomHeads(heads=0.5), RandomHeads(heads=0.4), Reader(like="random-heads:heads=0.4"))
     with pytest.raises(BadInput, match="in a circle: reader"):
         one_task(Reader(like="reader"))
+
+
+def test_six_distillation_methods_share_every_teacher_and_what_it_said():
+    students = (
+        KnowledgeDistillation(layers=3),
+        PatientKD(layers=3),
+        DistilBERT(layers=3),
+        TinyBERT(layers=3),
+        PeaKD(layers=3),
+        PeaKD(layers=3, sps=False),
+    )
+    built = plan((Finetune(), *students), [RTE], range(1, 6))
+    labels = Counter(node.label for node in built.nodes.values())
+    assert labels.pop("finetune") == labels.pop("teacher-outputs") == 5
+    states = {label: count for label, count in labels.items() if label.startswith("teacher-states")}
+    assert states == {
+        "teacher-states:cls=True": 5,
+        "teacher-states:hidden=last": 5,
+        "teacher-states:hidden=mapped,attentions=True,layer_map=3": 5,
+    }
+    assert len(built.nodes) == 5 * (1 + 1 + 3 + 6)
+    for node in built.nodes.values():
+        if node.work.name.startswith("teacher-"):
+            ((name, teacher),) = node.needs
+            assert (name, built.nodes[teacher].seed) == ("finetune", node.seed)

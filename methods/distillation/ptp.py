@@ -1,0 +1,101 @@
+"""Pretraining with teacher's predictions (PTP): four labels that say how the teacher did on an example."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+from methods import encoders
+from methods.fit import Loss
+from tasks.batches import Batch
+
+if TYPE_CHECKING:
+    from methods.run import Run
+    from methods.settings import Training
+
+CLASSES = ("right and sure", "right and unsure", "wrong and sure", "wrong and unsure")
+
+SKEW = 0.05
+"""Share of wrong predictions below which the labels hardly say more than how sure the teacher was."""
+
+
+def teacher_labels(
+    logits: NDArray[np.floating], labels: NDArray[np.integer], t_right: float, t_wrong: float
+) -> NDArray[np.int64]:
+    """Label every example by the teacher's correctness and confidence (Pea-KD, arXiv 2009.14822, sec. PTP).
+
+    0: right with confidence above `t_right`; 1: right, at most `t_right`; 2: wrong, above `t_wrong`; 3:
+    wrong, at most `t_wrong`. Confidence is the largest probability at temperature 1.
+
+    Args:
+        logits: the teacher's, shape (n, classes).
+        labels: gold classes, shape (n,).
+        t_right: threshold where the teacher is right.
+        t_wrong: threshold where it is wrong.
+
+    Returns:
+        One of `CLASSES` by number for each example, shape (n,).
+    """
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True).astype(np.float64))
+    confidence = shifted.max(axis=1) / shifted.sum(axis=1)
+    right = logits.argmax(axis=1) == labels
+    sure = confidence > np.where(right, t_right, t_wrong)
+    return (2 * ~right + ~sure).astype(np.int64)
+
+
+def random_labels(examples: int, seed: int) -> NDArray[np.int64]:
+    """Draw one of the four labels for each example: the control, as much training with nothing to learn."""
+    return np.random.default_rng(seed).integers(len(CLASSES), size=examples)
+
+
+def note_counts(run: Run, labels: NDArray[np.int64]) -> None:
+    """Write down how many examples each label has, and say so where almost none is wrong."""
+    counts = np.bincount(labels, minlength=len(CLASSES)).tolist()
+    run.notes["ptp_counts"] = dict(zip(CLASSES, counts, strict=True))
+    wrong = (counts[2] + counts[3]) / len(labels)
+    run.notes["ptp_skewed"] = wrong < SKEW
+    if wrong < SKEW:
+        logging.getLogger(__name__).warning(
+            "PTP: the teacher is wrong on %.1f %% of the examples it was trained on; two of four labels are "
+            "almost empty: %s",
+            100 * wrong,
+            counts,
+        )
+
+
+def pretrain(run: Run, student: PreTrainedModel, labels: NDArray[np.int64], training: Training) -> None:
+    """Train `student` in place to tell the four labels, with a head of its own that is thrown away.
+
+    The student's own head comes back untouched; everything below it has learnt.
+    """
+    name = encoders.head(student)
+    own = student.get_submodule(name)
+    assert isinstance(own, nn.Linear)
+    student.set_submodule(name, _four_way(own.in_features, run.seeds.init).to(run.device))
+    targets = torch.from_numpy(labels).to(run.device)
+    run.fit(student, _four_way_loss(targets), training=training)
+    student.set_submodule(name, own)
+
+
+def _four_way_loss(targets: Tensor) -> Loss:
+    def loss(model: PreTrainedModel, batch: Batch) -> Tensor:
+        return F.cross_entropy(model(**batch.inputs).logits.float(), targets[batch.positions])
+
+    return loss
+
+
+def _four_way(features: int, seed: int) -> nn.Linear:
+    """A new head as BERT initialises its own: normal weights of deviation 0.02, no bias."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        head = nn.Linear(features, len(CLASSES))
+        nn.init.normal_(head.weight, std=0.02)
+        nn.init.zeros_(head.bias)
+    return head

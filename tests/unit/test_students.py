@@ -1,0 +1,116 @@
+"""Where a student comes from: its layers, its weights, or a released checkpoint."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from distilled import VOCABULARY, with_model, with_states
+from pydantic import ValidationError
+from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+from methods import encoders, registry
+from methods.distillation.distilbert import DistilBERT
+from methods.distillation.kd import KnowledgeDistillation
+from methods.distillation.patient_kd import PatientKD
+from methods.distillation.student import keep_layers, student_of
+from methods.distillation.tinybert import TinyBERT
+from methods.inference import predict
+from tasks.errors import BadInput
+
+
+@pytest.mark.parametrize(
+    ("layers", "take", "expected"),
+    [
+        (2, "first", [0, 1]),
+        (3, "skip", [0, 2, 5]),
+        (None, "skip", [0, 2, 5]),
+        (None, (6, 1), [5, 0]),
+        (2, (3, 4), [2, 3]),
+    ],
+)
+def test_layers_are_the_ones_asked_for(tiny_bert, layers, take, expected):
+    model = tiny_bert(num_hidden_layers=6)
+    weights = [layer.attention.self.query.weight for layer in encoders.stack(model)]
+    student = keep_layers(model, layers, take)
+    kept = [layer.attention.self.query.weight for layer in encoders.stack(student)]
+    assert [next(i for i, w in enumerate(weights) if w is own) for own in kept] == expected
+    assert student.config.num_hidden_layers == len(expected)
+
+
+@pytest.mark.parametrize("take", [(1, 7), (2, 2)])
+def test_layers_that_are_not_there_are_refused(tiny_bert, take):
+    with pytest.raises(BadInput, match=r"take: .* of a model with layers 1 to 6"):
+        keep_layers(tiny_bert(num_hidden_layers=6), None, take)
+
+
+@pytest.mark.parametrize("name", ["kd", "patient-kd", "distilbert", "tinybert", "pea-kd"])
+def test_a_named_student_is_taken_whole(name):
+    method = registry.find(name)
+    named = {"student": "x", **({"layer_map": [1, 2]} if name == "tinybert" else {})}
+    assert method(**named).models() == ("x",)
+    assert method().models() == ()
+    again = method(**method(**named).model_dump(mode="json"))
+    assert again == method(**named), "a worker gets every field written out"
+    with pytest.raises(ValidationError, match="is taken whole; leave out layers"):
+        method(**named, layers=2)
+    with pytest.raises(ValidationError, match="take names 2 layers, and layers says 3"):
+        method(take=[1, 2], layers=3)
+
+
+def small_distilbert(**changes):
+    shape = {
+        "vocab_size": 50,
+        "dim": 32,
+        "n_layers": 2,
+        "n_heads": 4,
+        "hidden_dim": 64,
+        "max_position_embeddings": 64,
+    }
+    torch.manual_seed(0)
+    return DistilBertForSequenceClassification(DistilBertConfig(**{**shape, **changes}))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        KnowledgeDistillation(student="released"),
+        PatientKD(student="released"),
+        DistilBERT(student="released"),
+        TinyBERT(student="released", layer_map=(1, 4), inner_epochs=1),
+    ],
+    ids=lambda method: method.name,
+)
+def test_a_released_distilbert_learns_from_any_teacher(run, method):
+    trial = with_model(with_states(run(layers=4), method), small_distilbert())
+    student = method.compress(trial)
+    assert type(student).__name__ == "DistilBertForSequenceClassification"
+    assert predict(student, trial.choice).shape == (8, 2)
+
+
+def test_its_classifier_is_drawn_from_the_seed(run):
+    trial = with_model(run(), small_distilbert())
+    one, two = (student_of(trial, KnowledgeDistillation(student="released")) for _ in range(2))
+    assert torch.equal(one.classifier.weight, two.classifier.weight)
+    assert torch.equal(one.pre_classifier.weight, two.pre_classifier.weight)
+
+
+def test_another_vocabulary_is_refused(run):
+    trial = with_model(run(), small_distilbert(), vocabulary=[*VOCABULARY[:-1], "other"])
+    with pytest.raises(BadInput, match="'released' and the sweep's model 'tiny' have different vocabularies"):
+        student_of(trial, KnowledgeDistillation(student="released"))
+
+
+@pytest.mark.parametrize("method", [PatientKD(student="released"), DistilBERT(student="released")])
+def test_another_width_is_refused_where_states_are_compared(run, method):
+    trial = with_model(with_states(run(layers=4), method), small_distilbert(dim=16))
+    with pytest.raises(BadInput, match="hidden size is 16 and the teacher's 32"):
+        method.compress(trial)
+
+
+def test_tinybert_needs_as_many_layers_and_heads_as_its_map(run):
+    deep = TinyBERT(student="released", layer_map=(1, 2, 4))
+    with pytest.raises(BadInput, match="names 3 of the teacher's layers, the student has 2"):
+        deep.compress(with_model(with_states(run(layers=4), deep), small_distilbert()))
+    heads = TinyBERT(student="released", layer_map=(1, 4))
+    with pytest.raises(BadInput, match="2 attention heads, the teacher 4"):
+        heads.compress(with_model(with_states(run(layers=4), heads), small_distilbert(n_heads=2)))
