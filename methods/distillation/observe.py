@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor
@@ -20,7 +20,8 @@ def observe(model: PreTrainedModel, batch: Batch, parts: Iterable[Part]) -> dict
     States of padding tokens are there too, and mean nothing.
     """
     wanted = {part.kind: part for part in parts}
-    with raw_scores(model) if "attentions" in wanted else nullcontext([]) as scores:
+    with ExitStack() as stack:
+        scores = stack.enter_context(raw_scores(model)) if "attentions" in wanted else []
         output = model(**batch.inputs, output_hidden_states=True)
     seen: dict[Kind, Tensor] = {}
     for kind, part in wanted.items():

@@ -99,7 +99,7 @@ class States:
         batch = np.zeros((len(chosen), *part.shape(int(lengths.max()))), dtype=mapped.dtype)
         for place, (position, tokens) in enumerate(zip(chosen.tolist(), lengths.tolist(), strict=True)):
             row = mapped[offsets[position] : offsets[position + 1]].reshape(part.shape(tokens))
-            batch[(place, *map(slice, row.shape))] = row
+            batch[place][tuple(slice(size) for size in row.shape)] = row
         return torch.from_numpy(batch).view(_TENSOR[self._dtype]).to(self._device, torch.float32)
 
 

@@ -50,6 +50,9 @@ class TinyBERT(
     inner_learning_rate: float | None = Field(
         None, gt=0, description="constant rate of the first stage; by default that of the second"
     )
+    live: bool = Field(
+        False, description="run the teacher beside the student, which saves gigabytes of cached scores"
+    )
     augment: int = Field(0, ge=0, le=100, description="copies of each example with words replaced")
     augment_model: str | None = Field(
         None,
@@ -72,9 +75,13 @@ class TinyBERT(
 
     def prerequisites(self) -> tuple[str | Work, ...]:
         """The teacher's cached outputs and states, or the teacher itself for texts that are not cached."""
-        if self.augment:
+        if self._beside:
             return ("finetune",)
         return (*(["finetune"] if self.finetuned else []), "teacher-outputs", self._states())
+
+    @property
+    def _beside(self) -> bool:
+        return self.live or self.augment > 0
 
     def _states(self) -> TeacherStates:
         depth = len(self.take) if isinstance(self.take, tuple) else self.layers
@@ -83,7 +90,7 @@ class TinyBERT(
     def cost(self) -> float:
         """Half the layers, more epochs, more examples; with the teacher where it runs beside."""
         epochs = (self.inner_epochs + 3) / 3
-        return epochs * (1 + self.augment) * (0.85 if self.augment else 0.5)
+        return epochs * (1 + self.augment) * (0.85 if self._beside else 0.5)
 
     def compress(self, run: Run) -> PreTrainedModel:
         """Return the distilled student."""
@@ -116,7 +123,7 @@ class TinyBERT(
 
         from methods.distillation.live_teacher import LiveTeacher
 
-        if self.augment:
+        if self._beside:
             teacher = LiveTeacher(run, self._states())
             return teacher.parts, teacher.states, teacher.logits
         cached = run.teacher_states()

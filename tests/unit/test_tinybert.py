@@ -107,6 +107,17 @@ def test_the_first_stage_brings_states_nearer_and_the_second_outputs(run, monkey
     assert trial.cost.steps == 4 * 32
 
 
+def test_a_live_teacher_says_what_the_cache_says(run):
+    found = {}
+    for live in (False, True):
+        method = TinyBERT(inner_epochs=2, live=live)
+        trial = with_states(run(layers=4), method)
+        found[live] = predict(method.compress(trial), trial.train), trial.cost
+    np.testing.assert_allclose(found[True][0], found[False][0], atol=0.03)
+    assert found[True][1].steps == found[False][1].steps
+    assert found[True][1].flops > found[False][1].flops, "the teacher's work counts"
+
+
 def test_its_states_are_asked_for_by_the_students_depth():
     assert [need if isinstance(need, str) else need.label for need in TinyBERT(layers=3).prerequisites()] == [
         "teacher-outputs",
@@ -114,7 +125,7 @@ def test_its_states_are_asked_for_by_the_students_depth():
     ]
     assert TinyBERT(take=(2, 4)).prerequisites()[1].layer_map == 2
     assert TinyBERT(student="x", layer_map=(3, 6)).prerequisites()[1].layer_map == (3, 6)
-    assert TinyBERT(augment=2).prerequisites() == ("finetune",)
+    assert TinyBERT(augment=2).prerequisites() == TinyBERT(live=True).prerequisites() == ("finetune",)
     assert TinyBERT(augment=2, augment_model="m").models() == ("m",)
     for wrong in ({"student": "x"}, {"augment_model": "m"}):
         with pytest.raises(ValidationError):
@@ -162,7 +173,7 @@ def test_copies_replace_some_whole_words_and_nothing_else(worded):
 
 
 def test_neighbours_are_the_nearest_embeddings(worded):
-    table = torch.nn.functional.normalize(worded.pretrained().get_input_embeddings().weight, dim=-1)
+    table = torch.nn.functional.normalize(worded.pretrained().get_input_embeddings().weight.detach(), dim=-1)
     words = [i for i, token in enumerate(VOCABULARY) if token.startswith("word")]
     more, train = augmented(worded, 20, None), worded.train
     for row in range(len(train)):
