@@ -19,7 +19,7 @@ EPSILON = 1e-6
 OPEN = 2.0
 """Where `log_a` starts: gates nearly open, as the model they are put into has learnt without them."""
 
-_GROWTH = 1.2
+_GROWTH = 1.05
 _ANNEALED = 0.8
 
 
@@ -56,7 +56,8 @@ class GateTraining:
 
     The loss is cross-entropy + weight * L_C. So that training ends at `target` open heads, the expected
     number that is allowed falls linearly to it over the first 80 % of the steps; at every step the weight
-    grows by a fifth while more are open, and shrinks by as much while fewer are.
+    grows by a twentieth while more are open, and shrinks by as much while fewer are. Few steps may not get
+    there; which heads go is then decided by the order of `log_a`.
 
     Gates have an optimiser of their own, Adam. Its step is taken at the next call, on the gradient that the
     training loop's backward pass has left; `close` takes the last one.
