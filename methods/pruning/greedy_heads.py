@@ -56,13 +56,10 @@ class GreedyHeads(
         Raises:
             BadInput: there are no reward examples, or `like` noted no evaluations for this depth.
         """
-        import numpy as np
-
         from methods import encoders
+        from methods.pruning.auber.rewards import Rewards
         from methods.pruning.layerwise import layer_by_layer
-        from methods.pruning.masked import evaluator
         from methods.pruning.surgery import prune_heads
-        from reports.metrics import score
 
         limits = [layer["evaluations"] for layer in run.notes_of[self.like].get("layers", ())]
         depth = len(encoders.stack(model))
@@ -72,26 +69,23 @@ class GreedyHeads(
                 f"has {depth}; name a method that searches layer by layer, such as auber"
             )
         rewarded = run.reward.sample(self.reward_examples or len(run.reward), run.seeds.order)
-        primary = run.task.primary
         layers = run.notes.setdefault("layers", [])
 
         def prune(position: int) -> int:
-            judge = evaluator(model, rewarded, bf16=run.bf16)
+            heads = encoders.kept_heads(model)[position]
+            rewards = Rewards(model, position, rewarded, run.task.primary, bf16=run.bf16)
             measured: dict[Heads, float] = {}
 
             def measure(sets: Sequence[Heads]) -> Sequence[float]:
-                stay = np.ones((len(sets), model.config.num_attention_heads), dtype=bool)
-                for mask, removed in zip(stay, sets, strict=True):
-                    mask[sorted(removed)] = False
-                logits = judge.logits(position, stay)
-                found = [score(rewarded.labels, one, (primary,))[primary] for one in logits]
+                found = rewards(sets)
                 measured.update(zip(sets, found, strict=True))
                 return found
 
-            removed = forward_selection(encoders.kept_heads(model)[position], measure, limits[position])
-            gain = 100 * (measured[removed] - measured[frozenset()])
-            layers.append({"removed": sorted(removed), "evaluations": len(measured), "gain": gain})
-            run.cost += judge.cost
+            places = forward_selection(range(len(heads)), measure, limits[position])
+            removed = [heads[place] for place in sorted(places)]
+            gain = 100 * (measured[places] - measured[frozenset()])
+            layers.append({"removed": removed, "evaluations": len(measured), "gain": gain})
+            run.cost += rewards.cost
             prune_heads(model, {position: removed})
             return len(removed)
 

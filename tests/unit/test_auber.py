@@ -79,7 +79,7 @@ def test_notes_say_what_was_tried_and_found(done):
         assert sum(layer["state"]) == pytest.approx(1, abs=1e-5)
     assert sum(layer["updates"] for layer in run.notes["layers"]) > 0
     assert run.notes["evaluations"] == sum(layer["evaluations"] for layer in run.notes["layers"])
-    assert set(run.notes["before"]) == set(run.notes["after"]) == {"train", "choice"}
+    assert set(run.notes["train_choice_gap"]) == {"before", "after"}
     assert run.notes["reward_precision"] == "fp32"
     assert run.notes["settings"] == {
         "norm": "l1",
@@ -198,7 +198,8 @@ def test_where_nothing_is_removed_nothing_is_trained(monkeypatch, tmp_path):
     assert _same(model.state_dict(), run.start().state_dict())
     assert list(run.stages) == ["layer-0", "layer-1", "layer-2"]
     assert run.notes["removed_heads"] == [[]] * LAYERS
-    assert run.notes["before"] == run.notes["after"]
+    gap = run.notes["train_choice_gap"]
+    assert gap["before"] == gap["after"]
 
 
 def test_best_seen_is_an_ablation_that_removes_the_best_mask(done, tmp_path):

@@ -8,6 +8,7 @@ from tiny_encoders import HEADS, KINDS, LAYERS
 
 from methods import encoders
 from methods.pruning import masked
+from methods.pruning.auber import rewards
 from methods.pruning.greedy_heads import GreedyHeads, forward_selection
 from tasks.errors import BadInput
 
@@ -98,7 +99,7 @@ def test_reward_examples_are_drawn_by_seed(tmp_path, monkeypatch):
         seen.append(examples.rows.tolist())
         return masked.WholeEvaluator(model, examples, **options)
 
-    monkeypatch.setattr(masked, "evaluator", spy)
+    monkeypatch.setattr(rewards, "evaluator", spy)
     GreedyHeads(reward_examples=10).compress(run)
     assert seen == [run.reward.sample(10, run.seeds.order).rows.tolist()] * LAYERS
 

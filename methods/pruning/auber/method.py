@@ -51,8 +51,9 @@ class Auber(
     Notes left in the record: `kept_heads`, `removed_heads`; `layers`, for each what was removed, how many
     `episodes`, `updates`, `distinct_masks` and `evaluations` (with the unpruned layer) it took, the gain on
     the reward examples of the `greedy` mask and of the `best` one seen, and the score on the `reward_split`
-    after the layer; `evaluations` in all; `before` and `after`, scores on `train` and `choice`; `settings`,
-    `reward_metric`, `reward_precision`, `reward_path`. Every layer's model is handed back as `layer-0` etc.
+    after the layer; `evaluations` in all; `train_choice_gap` before and after, which AUBER claims to
+    narrow; `settings`, `reward_metric`, `reward_precision`, `reward_path`. Every layer's model is handed back
+    as `layer-0` etc.
     """
 
     preset: Name = Field("clean", description="settings of fields that are left out: clean, paper or code")

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from methods import encoders
 from methods.fit import REPORT_SECONDS
+from methods.gap import train_choice_gap
 from methods.pruning import masked
 from methods.pruning.auber.agent import Agent, epsilon
 from methods.pruning.auber.environment import Environment, Heads, play
@@ -57,7 +58,7 @@ class Search:
         path = "whole" if masked.whole_reason(model) else "shared"
         saved = self.progress.layers()
         if saved is None:
-            before = self._train_and_choice(model)
+            before = train_choice_gap(run, model)
         else:
             before, self.layers, run.fits = saved["before"], saved["layers"], saved["fits"]
             run.cost = Cost(**saved["cost"])
@@ -86,8 +87,7 @@ class Search:
             "reward_path": path,
             "reward_path_reason": masked.whole_reason(model),
             "settings": vars(self.preset),
-            "before": before,
-            "after": self._train_and_choice(model),
+            "train_choice_gap": {"before": before, "after": train_choice_gap(run, model)},
         }
         return model
 
@@ -189,10 +189,6 @@ class Search:
                 "both need one at least: raise `limit` or `selection` in the sweep"
             )
         return train, dev
-
-    def _train_and_choice(self, model: PreTrainedModel) -> dict[str, dict[str, float]]:
-        """Scores whose gap AUBER claims to narrow: pruning as regularisation."""
-        return {name: self.run.score(model, getattr(self.run, name)) for name in ("train", "choice")}
 
     @staticmethod
     def _numbers(layer: encoders.Layer, heads: Heads) -> list[int]:
