@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -141,13 +142,18 @@ def _assemble(described: dict[str, Any]) -> PreTrainedModel:
 
 
 def _check_described(model: PreTrainedModel, described: dict[str, Any]) -> None:
-    with torch.device("meta"):
-        copy = _assemble(described)
-    if _shapes(copy) != _shapes(model):
+    if _described_shapes(json.dumps(described, sort_keys=True)) != _shapes(model):
         raise ValueError(
             f"the config of this {type(model).__name__} does not describe it: keep config.num_hidden_layers, "
             "config.kept_heads, config.kept_neurons and config.layer_groups in step with the layers"
         )
+
+
+@functools.lru_cache(maxsize=64)
+def _described_shapes(described: str) -> tuple[dict[str, torch.Size], int]:
+    """The `_shapes` of the model that a description, as JSON, stands for."""
+    with torch.device("meta"):
+        return _shapes(_assemble(json.loads(described)))
 
 
 def _shapes(model: PreTrainedModel) -> tuple[dict[str, torch.Size], int]:

@@ -26,6 +26,8 @@ BUNDLED = Path(__file__).parent / "bundled" / "data"
 
 _HUB_ID = re.compile(r"(?P<path>[\w.-]+/[\w.-]+?)(@(?P<revision>[0-9a-f]{40}))?")
 _NO_DATA = re.compile(r'Instruction "(\w+)" corresponds to no data')
+# Written in C where PyYAML was built with it: every trial reads the card.
+_SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _FRONT_MATTER = re.compile(r"---\n(.*?)\n---", re.DOTALL)
 
 
@@ -230,7 +232,7 @@ def _card(folder: Path) -> dict[str, Any]:
     readme = folder / "README.md"
     match = _FRONT_MATTER.match(readme.read_text(encoding="utf-8")) if readme.is_file() else None
     try:
-        card = yaml.safe_load(match[1]) if match else None
+        card = yaml.load(match[1], Loader=_SAFE_LOADER) if match else None
     except yaml.YAMLError as error:
         raise BadInput(f"data: the head of {readme} is no YAML: {error}") from error
     return card if isinstance(card, dict) else {}
