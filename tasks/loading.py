@@ -92,9 +92,9 @@ def _locate(task: Task, source: str) -> Path | _Pinned:
 def _read_folder(task: Task, folder: Path) -> DatasetDict:
     import datasets
 
+    cache = folder_cache(_folder_digest(task, folder))
     try:
         with quiet(offline=True):
-            cache = folder_cache(_folder_digest(task, folder))
             return datasets.load_dataset(str(folder), task.config, cache_dir=cache)
     except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
         raise BadInput(

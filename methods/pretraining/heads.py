@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from methods import checkpoint
 from methods.flops import flops_by_length
 from methods.pretraining.loop import Figures
 from tasks.corpus.segments import NO_LABEL
 from tasks.corpus.stream import TextBatch
+
+HEADS = "heads.safetensors"
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,8 @@ class Outputs:
 class PretrainingModel(nn.Module):
     """Masked-word head, tied to the word table, and sentence-pair head (Lan et al., ICLR 2020, section 3.1).
 
-    The masked-word head is dense H→E, GELU, norm at width E, then the word table and a bias; it is computed at
-    masked places alone.
+    The masked-word head is dense H→E, GELU, norm at width E, then the word table and a bias; it is computed
+    at masked places alone.
     """
 
     def __init__(self, encoder: PreTrainedModel, *, pairs: bool) -> None:
@@ -70,6 +75,26 @@ class PretrainingModel(nn.Module):
             * (self.dense.weight.numel() + self.encoder.get_input_embeddings().weight.numel())
         )
         return examples * self._flops(length) + head
+
+
+def save(model: PretrainingModel, folder: Path) -> None:
+    """Write the encoder to `folder/model` and the heads to `folder/heads.safetensors`."""
+    checkpoint.save(model.encoder, folder / "model")
+    heads = {
+        name: tensor.contiguous()
+        for name, tensor in model.state_dict().items()
+        if not name.startswith("encoder.")
+    }
+    save_file(heads, folder / HEADS)
+
+
+def load(folder: Path) -> PretrainingModel:
+    """Read what `save` wrote, on the CPU, in eval mode; the caller's random state is untouched."""
+    heads = load_file(folder / HEADS)
+    with torch.random.fork_rng(devices=[]):
+        model = PretrainingModel(checkpoint.load(folder / "model"), pairs="pairs.weight" in heads)
+    model.load_state_dict(heads, strict=False)
+    return model.eval()
 
 
 def pretraining_loss(model: PretrainingModel, batch: TextBatch) -> tuple[Tensor, Figures]:

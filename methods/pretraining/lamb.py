@@ -14,9 +14,9 @@ class Lamb(Optimizer):
     """Adam whose update of each tensor is as long as the tensor: made for large batches.
 
     With m and v the bias-corrected moments, r = m / (sqrt(v) + eps) and u = r + decay * w, a tensor moves by
-    lr * |w| / |u| * u. Where |w| or |u| is 0 the ratio is 1. A group without decay takes plain Adam steps, as in
-    ALBERT's code: there biases and norms are left out of the ratio too. All tensors of a group are updated by
-    the same few calls (`torch._foreach`), so many small tensors cost little.
+    lr * |w| / |u| * u. Where |w| or |u| is 0 the ratio is 1. A group without decay takes plain Adam steps, as
+    in ALBERT's code: there biases and norms are left out of the ratio too. All tensors of a group are updated
+    by the same few calls (`torch._foreach`), so many small tensors cost little.
     """
 
     def __init__(

@@ -21,10 +21,7 @@ _PAIRING: dict[str, Pairing] = {
 
 
 class Pretraining(SweepPrerequisite):
-    """Fields shared by all works that train on the sweep's `corpus`; defaults suit two cores for half an hour.
-
-    ALBERT's own settings are `albert-paper` in `methods.sharing.albert.presets`.
-    """
+    """Fields of all works that train on the sweep's `corpus`; by default half an hour on two cores."""
 
     vocabulary: int = Field(8000, ge=64, description="entries of the vocabulary trained on the corpus")
     tokenizer: Literal["wordpiece", "unigram"] = Field(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from reports.record import Cost
-from tasks.corpus.stream import Position, Stream
+from tasks.corpus.stream import START, Position, Stream
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Progress:
     """What a training run has done so far, apart from weights and the optimiser."""
 
     step: int = 0
-    position: Position = Position()
+    position: Position = START
     seconds: float = 0.0
     """Spent training, over all attempts."""
     cost: Cost = field(default_factory=Cost)

@@ -56,8 +56,8 @@ class Corpus(BaseModel):
             raise BadInput(f"corpus: no folder {local}; relative names start at the sweep file's folder")
         if not match["revision"]:
             raise BadInput(
-                f"corpus: {self.source!r} is no folder, and as a Hub id it must name the commit, so that results "
-                f"stay comparable: '{self.source}@<40 hex digits>'"
+                f"corpus: {self.source!r} is no folder, and as a Hub id it must name the commit, so that "
+                f"results stay comparable: '{self.source}@<40 hex digits>'"
             )
         return self
 
@@ -112,9 +112,9 @@ class Corpus(BaseModel):
         import datasets
 
         path, _, revision = self.source.partition("@")
+        cache = folder_cache(self.key()) if self.is_folder else None
         try:
             with quiet(offline or self.is_folder):
-                cache = folder_cache(self.key()) if self.is_folder else None
                 data = datasets.load_dataset(
                     path, self.config, split=self.split, revision=revision or None, cache_dir=cache
                 )

@@ -13,10 +13,11 @@ from tasks.corpus.text import Text
 Pairing = Literal["sop", "sop-official", "nsp", "none"]
 """What the second segment is.
 
-`sop`: two consecutive segments of one document, swapped half of the time (Lan et al., ICLR 2020, section 3.1).
-`sop-official`: the released code, which also takes a chunk of a single sentence, adds a segment of another
-document and calls the pair swapped. `nsp`: the continuation, or half of the time a segment of another document
-(Devlin et al., NAACL 2019, section 3.1). `none`: one segment only.
+`sop`: two consecutive segments of one document, swapped half of the time (Lan et al., ICLR 2020, section
+3.1). `sop-official`: the released code, which also takes a chunk of a single sentence, adds a segment of
+another document and calls the pair swapped. `nsp`: the continuation, or half of the time a segment of another
+document (Devlin et al., NAACL 2019, section 3.1; more than half in BERT's code, where a chunk of a single
+sentence always gets a random one). `none`: one segment only.
 """
 
 NO_LABEL = -100
@@ -28,7 +29,7 @@ SHORT = 0.1
 
 @dataclass(frozen=True)
 class Spans:
-    """n examples: `ids[first[i, 0]:first[i, 1]]`, then `ids[second[i, 0]:second[i, 1]]` unless it is empty."""
+    """n examples: `ids[first[i, 0]:first[i, 1]]`, then `ids[second[i, 0]:second[i, 1]]`, maybe empty."""
 
     first: NDArray[np.int64]
     """Shape (n, 2)."""
@@ -48,8 +49,8 @@ def spans(
 
     Sentences are collected up to a target length, which is the longest possible or, with probability `SHORT`,
     uniform from 2. The chunk is cut between two of its sentences; what is too long is taken off the front or
-    the back of the longer segment, token by token at random. In `sop` mode a chunk of one sentence is a single
-    segment without a label.
+    the back of the longer segment, token by token at random. A chunk of one sentence is a single segment
+    without a label, but for `sop-official`.
 
     Args:
         text: the corpus.
@@ -99,9 +100,9 @@ class _Cutter:
         return self.longest
 
     def _add(self, document: int, bounds: list[int], begin: int, end: int, target: int) -> int:
-        """Add the chunk of the sentences `begin` to `end` - 1; return the first sentence that is still unused."""
+        """Add the chunk of the sentences `begin` to `end` - 1; return the first that is still unused."""
         alone = end - begin == 1
-        if self.pairing == "none" or (alone and self.pairing == "sop"):
+        if self.pairing == "none" or (alone and self.pairing != "sop-official"):
             first = self._shortened((bounds[begin], bounds[end]), (0, 0))[0]
             self.rows.append((*first, 0, 0, NO_LABEL))
             return end

@@ -18,6 +18,8 @@ from tasks.errors import BadInput
 
 _BLOCK = 1 << 22
 """Tokens whose examples are cut and shuffled together; memory does not grow with the corpus."""
+_BATCHES = 64
+"""Batches in a block, at least, so that the part of one that is left out stays small."""
 # What is drawn; each has random numbers of its own.
 _BLOCKS, _ORDER, _SEGMENTS, _MASKS = 1, 2, 3, 4
 
@@ -56,14 +58,14 @@ class Position(NamedTuple):
     batch: int = 0
 
 
+START = Position()
+
+
 @dataclass
 class Stream:
     """Batches of the given documents, epoch after epoch, each cut, shuffled and masked anew.
 
     The same settings and position give the same batches, whatever was drawn before; masks are dynamic.
-
-    Raises:
-        BadInput: there are fewer examples than one batch takes.
     """
 
     text: Text
@@ -73,7 +75,7 @@ class Stream:
     pairing: Pairing
     max_predictions: int
     seed: int
-    position: Position = Position()
+    position: Position = START
     """Of the batch that comes next."""
     _ordinary: NDArray[np.int64] = field(init=False, repr=False)
 
@@ -83,7 +85,11 @@ class Stream:
         self._blocks = self._cut_into_blocks()
 
     def __iter__(self) -> Iterator[TextBatch]:
-        """Yield batches without end; `position` moves on as each is taken."""
+        """Yield batches without end; `position` moves on as each is taken.
+
+        Raises:
+            BadInput: there are fewer examples than one batch takes.
+        """
         while True:
             epoch, block, first = self.position
             order = self._rng(_BLOCKS, epoch).permutation(len(self._blocks))
@@ -94,6 +100,11 @@ class Stream:
                 rows = shuffled[number * self.batch_size : (number + 1) * self.batch_size]
                 self.position = Position(epoch, block, number + 1)
                 yield self._collate(examples, rows, self._rng(_MASKS, epoch, block, number))
+            if len(self._blocks) == 1 and len(examples) < self.batch_size:
+                raise BadInput(
+                    f"corpus: {len(self.documents)} documents give {len(examples)} examples of {self.length} "
+                    f"tokens, fewer than a batch of {self.batch_size}; take more text or smaller batches"
+                )
             last = block + 1 == len(self._blocks)
             self.position = Position(epoch + 1) if last else Position(epoch, block + 1)
 
@@ -107,27 +118,23 @@ class Stream:
 
     def _cut_into_blocks(self) -> list[NDArray[np.int64]]:
         """Cut the documents into runs of about `_BLOCK` tokens, or more where batches are large."""
-        size = max(_BLOCK, 64 * self.batch_size * self.length)
+        size = max(_BLOCK, _BATCHES * self.batch_size * self.length)
         totals = np.cumsum(self.text.tokens(self.documents))
         count = max(1, round(int(totals[-1]) / size))
         bounds = np.searchsorted(totals, np.linspace(0, totals[-1], count + 1)[1:-1])
-        blocks = [block for block in np.split(self.documents, bounds) if len(block)]
-        available = len(self._examples_of(blocks[0], self._rng(_SEGMENTS, 0, 0)))
-        if len(blocks) == 1 and available < self.batch_size:
-            raise BadInput(
-                f"corpus: its {len(self.documents)} training documents give {available} examples of {self.length} "
-                f"tokens, fewer than a batch of {self.batch_size}; take more text or smaller batches"
-            )
-        return blocks
+        return [block for block in np.split(self.documents, bounds) if len(block)]
 
     def _rng(self, what: int, *place: int) -> np.random.Generator:
         return np.random.default_rng([what, self.seed, *place])
 
     def _examples(self, epoch: int, block: int) -> Spans:
-        return self._examples_of(self._blocks[block], self._rng(_SEGMENTS, epoch, block))
-
-    def _examples_of(self, documents: NDArray[np.int64], rng: np.random.Generator) -> Spans:
-        return spans(self.text, documents, length=self.length, pairing=self.pairing, rng=rng)
+        return spans(
+            self.text,
+            self._blocks[block],
+            length=self.length,
+            pairing=self.pairing,
+            rng=self._rng(_SEGMENTS, epoch, block),
+        )
 
     def _collate(self, examples: Spans, rows: NDArray[np.int64], rng: np.random.Generator) -> TextBatch:
         backend = self.text.tokenizer.backend

@@ -74,7 +74,7 @@ def tokenised(corpus: Corpus, tokenizer: Tokenizer, *, cache: Path, offline: boo
         offline: never touch the network.
 
     Raises:
-        BadInput: the corpus is empty or not UTF-8, has no document boundaries, or the cache cannot be written.
+        BadInput: the corpus is empty, not UTF-8 or one document, or the cache cannot be written.
     """
     decides = {
         "format": _FORMAT,
@@ -128,8 +128,8 @@ def _write(corpus: Corpus, tokenizer: Tokenizer, folder: Path, offline: bool) ->
         raise BadInput(f"corpus: {corpus.name!r} is empty; it needs documents with text")
     if documents == 1:
         raise BadInput(
-            f"corpus: {corpus.name!r} has no document boundaries: all of it is one document; put a blank line "
-            "between documents, or give a data set with a document a row"
+            f"corpus: {corpus.name!r} has no document boundaries: all of it is one document; put a blank "
+            "line between documents, or give a data set with a document a row"
         )
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tasks.corpus.declaration import Corpus
 from tasks.errors import BadInput
@@ -94,10 +94,10 @@ def _unigram() -> Tokenizer:
     return backend
 
 
-def _trainer(kind: Kind, size: int) -> object:
+def _trainer(kind: Kind, size: int) -> Any:
     from tokenizers import trainers
 
-    shared = {"vocab_size": size, "special_tokens": list(SPECIAL), "show_progress": False}
+    shared: dict[str, Any] = {"vocab_size": size, "special_tokens": list(SPECIAL), "show_progress": False}
     if kind == "wordpiece":
         return trainers.WordPieceTrainer(**shared)
     return trainers.UnigramTrainer(unk_token="[UNK]", **shared)
