@@ -66,7 +66,7 @@ def sizes(plan: Plan, model: Source) -> Callable[[Node], Size]:
         limit = context.limit_of(node.task)
         rows = min(task.rows.get("train", limit or 0), limit or sys.maxsize) if task else 0
         return Size(
-            examples=rows - held_out(context.selection, rows),
+            examples=max(0, rows - held_out(context.selection, rows)),
             tokens=context.training_of(node.work).max_length,
             layers=config.get("num_hidden_layers", config.get("n_layers", 0)),
             hidden=config.get("hidden_size", config.get("dim", 0)),
