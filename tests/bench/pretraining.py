@@ -98,6 +98,7 @@ def _training(text: Any, work: Any, precision: str) -> tuple[float, float]:
         lambda step: 1e-4,
         steps=range(WARM_UP + STEPS),
         bf16=precision == "bf16",
+        accumulate=work.accumulation,
     )
     for _ in islice(steps, WARM_UP):
         pass
@@ -113,19 +114,17 @@ def _floor(work: Any, vocabulary: int, precision: str) -> float:
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     shape = work.configuration(vocabulary)
     hidden, narrow, wide = (shape[name] for name in ("hidden_size", "embedding_size", "intermediate_size"))
-    heads, layers, tokens = (
-        shape["num_attention_heads"],
-        shape["num_hidden_layers"],
-        work.batch_size * work.length,
-    )
+    heads, layers = shape["num_attention_heads"], shape["num_hidden_layers"]
+    rows = work.batch_size // work.accumulation
+    tokens = rows * work.length
     masked = round(0.15 * tokens)
     products = Counter(
         {
             (1, tokens, hidden, hidden): 4 * layers,
             (1, tokens, hidden, wide): layers,
             (1, tokens, wide, hidden): layers,
-            (work.batch_size * heads, work.length, hidden // heads, work.length): layers,
-            (work.batch_size * heads, work.length, work.length, hidden // heads): layers,
+            (rows * heads, work.length, hidden // heads, work.length): layers,
+            (rows * heads, work.length, work.length, hidden // heads): layers,
             (1, tokens, narrow, hidden): 1,
             (1, masked, hidden, narrow): 1,
             (1, masked, narrow, vocabulary): 1,
@@ -134,7 +133,7 @@ def _floor(work: Any, vocabulary: int, precision: str) -> float:
     seconds = sum(count * _three_products(*sizes, dtype) for sizes, count in products.items())
     per_layer = 4 * hidden * hidden + 2 * hidden * wide
     parameters = layers * per_layer + (vocabulary + shape["max_position_embeddings"]) * narrow
-    return seconds + 7 * 4 * parameters / _bytes_per_second()
+    return work.accumulation * seconds + 7 * 4 * parameters / _bytes_per_second()
 
 
 def _three_products(batch: int, rows: int, inner: int, columns: int, dtype: Any) -> float:

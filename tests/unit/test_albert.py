@@ -55,9 +55,9 @@ def test_the_paper_s_settings_are_those_of_the_task(run, tmp_path, monkeypatch):
     Albert(preset="paper").compress(trial)
     training = asked["training"]
     assert (asked["steps"], training.learning_rate, training.batch_size) == (800, 3e-5, 32)
-    from methods.fit import rate
+    from methods.fit import linear
 
-    assert rate(199, 800, training.warmup) < 1 and rate(200, 800, training.warmup) == 1
+    assert linear(199, 800, training.warmup) < 1 and linear(200, 800, training.warmup) == 1
     assert asked["model"].config.hidden_dropout_prob == 0.1
     assert asked["model"].bert.encoder.layer[0].output.dropout.p == 0.1
     Albert(preset="paper", learning_rate=1e-4).compress(trial)

@@ -29,9 +29,11 @@ def write_corpus(folder: Path, documents: int = 60, seed: int = 0) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     texts = []
     for _ in range(documents):
-        sentences = [
-            f"{stage.title()} {' '.join(rng.choice(FILLERS, rng.integers(2, 6)))}." for stage in STAGES
-        ]
+        sentences = []
+        for number, stage in enumerate(STAGES):
+            # Words of its own: what is learnt must be learnt within seconds.
+            words = rng.choice(FILLERS[number :: len(STAGES)], rng.integers(2, 6))
+            sentences.append(f"{stage.title()} {' '.join(words)}.")
         texts.append("\n".join(" ".join(sentences[i : i + 2]) for i in range(0, len(STAGES), 2)))
     (folder / "texts.txt").write_text("\n\n".join(texts), encoding="utf-8")
     return folder
