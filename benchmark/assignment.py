@@ -11,8 +11,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from benchmark.config import CollapsedTeacher
+from benchmark.plan import NO_TASK
 from methods.pretrained import Source
 from methods.settings import Training
+from tasks.corpus.declaration import Corpus
 from tasks.task import Task
 
 
@@ -29,7 +31,8 @@ class Assignment(BaseModel):
     """`module:Class` of the method or prerequisite."""
     params: dict[str, Any]
     decides: dict[str, Any]
-    task: Task
+    task: Task | None
+    """None for what belongs to the whole sweep."""
     seed: int
     needs: dict[str, str]
     """Fingerprint of each prerequisite, by its name."""
@@ -41,6 +44,7 @@ class Assignment(BaseModel):
     models: dict[str, Source] = {}
     """The further pretrained models the work names, by that name."""
     data: str
+    corpus: Corpus | None = None
     training: Training
     limit: int | None
     selection: float | int
@@ -51,6 +55,11 @@ class Assignment(BaseModel):
     cpu: float
     gpu: float
     offline: bool
+
+    @property
+    def task_name(self) -> str:
+        """The task's name, as the plan's node has it."""
+        return self.task.name if self.task else NO_TASK
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, PositiveInt, PrivateAttr, Tag, field_
 
 from benchmark.yaml_source import Source
 from methods.settings import Settings, Training
+from tasks.corpus.declaration import Corpus
 
 Limit = Annotated[int, Field(ge=8)]
 # Told apart before they are checked, so that an error speaks of the form that was meant.
@@ -57,6 +58,9 @@ class Sweep(Settings):
         description="pretrained encoder: a Hub id, pinned as `id@revision`; a folder; or `minilm` (packaged)",
     )
     data: str = Field("nyu-mll/glue", description="Hub id, a folder in the Hub's layout, or `bundled`")
+    corpus: Corpus | None = Field(
+        None, description="text for pre-training: a folder of .txt files, or a data set with a text column"
+    )
     tasks: tuple[str, ...] = Field(min_length=1, description="see `leanboard list tasks`")
     methods: tuple[str | dict[str, dict[str, Any] | None], ...] = Field(
         min_length=1, description="names or {name: {field: value}}; {field: {grid: [a, b]}} expands"
@@ -91,6 +95,11 @@ class Sweep(Settings):
                 raise ValueError("needs at least one seed")
             return tuple(range(1, seeds + 1))
         return seeds
+
+    @field_validator("corpus", mode="before")
+    @classmethod
+    def _source_alone(cls, corpus: Any) -> Any:
+        return {"source": corpus} if isinstance(corpus, str) else corpus
 
     @field_validator("seeds", "tasks")
     @classmethod

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from benchmark.plan import Node, Plan
-from methods.method import Prerequisite, Size
+from methods.method import Prerequisite, Size, SweepPrerequisite
 from methods.pretrained import Source
 from reports.record import Record
 from tasks.splits import held_out
@@ -50,7 +50,7 @@ def estimate(
     disk = {True: 0, False: 0}
     for key, node in missing.items():
         if key in kept:
-            disk[isinstance(node.work, Prerequisite)] += node.work.disk_bytes(size(node))
+            disk[isinstance(node.work, Prerequisite | SweepPrerequisite)] += node.work.disk_bytes(size(node))
     return Estimate(total if known and unit is not None else None, disk[False], disk[True])
 
 
@@ -62,16 +62,16 @@ def sizes(plan: Plan, model: Source) -> Callable[[Node], Size]:
     config, weights = model.config(), model.weight_bytes()
 
     def size(node: Node) -> Size:
-        task, context = plan.tasks[node.task], plan.context
+        task, context = plan.tasks.get(node.task), plan.context
         limit = context.limit_of(node.task)
-        rows = min(task.rows.get("train", limit or 0), limit or sys.maxsize)
+        rows = min(task.rows.get("train", limit or 0), limit or sys.maxsize) if task else 0
         return Size(
-            examples=rows - held_out(context.selection, rows),
+            examples=max(0, rows - held_out(context.selection, rows)),
             tokens=context.training_of(node.work).max_length,
             layers=config.get("num_hidden_layers", config.get("n_layers", 0)),
             hidden=config.get("hidden_size", config.get("dim", 0)),
             heads=config.get("num_attention_heads", config.get("n_heads", 0)),
-            classes=len(task.labels),
+            classes=len(task.labels) if task else 0,
             weights=weights,
         )
 

@@ -40,7 +40,7 @@ def write_failure(
         fingerprint=assignment.fingerprint,
         attempt=assignment.attempt,
         label=assignment.name.rsplit(".", 2)[0],
-        task=assignment.task.name,
+        task=assignment.task_name,
         seed=assignment.seed,
         kind=kind,
         message=message,

@@ -53,14 +53,19 @@ def _configured(name: str, fields: dict[str, Any], source: Source, at: KeyPath) 
         raise BadInput(
             f"{source.where(at)}: {name} is a prerequisite, which methods ask for; it is not a method"
         )
+    return [validate(kind, chosen, source, at) for chosen in _combinations(fields, source, at)]
+
+
+def _combinations(fields: dict[str, Any], source: Source, at: KeyPath) -> list[dict[str, Any]]:
     axes = {key: _values(key, value, source, at) for key, value in fields.items()}
-    combinations = itertools.product(*axes.values())
-    return [validate(kind, dict(zip(axes, values, strict=True)), source, at) for values in combinations]
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
 def _values(key: str, value: Any, source: Source, at: KeyPath) -> list[Any]:
-    if not (isinstance(value, dict) and set(value) == {"grid"}):
+    if not isinstance(value, dict):
         return [value]
+    if set(value) != {"grid"}:
+        return list(_combinations(value, source, (*at, key)))
     grid = value["grid"]
     if not isinstance(grid, list | tuple) or not grid:
         raise BadInput(

@@ -16,8 +16,10 @@ from benchmark.plan import Context, Node, Plan, build
 from benchmark.store import Scan, Store
 from methods import pretrained, registry
 from methods.method import Method
+from methods.pretraining.settings import Pretraining
 from tasks import loading
 from tasks import registry as task_registry
+from tasks.corpus.declaration import Corpus
 from tasks.errors import BadInput, did_you_mean
 from tasks.task import Task
 
@@ -43,6 +45,8 @@ class Job:
     offline: bool
     models: dict[str, pretrained.Source] = field(default_factory=dict)
     """The further pretrained models that methods name, by that name."""
+    corpus: Corpus | None = None
+    """Text for pre-training, located."""
 
     @property
     def name(self) -> str:
@@ -78,7 +82,7 @@ class Job:
             work=registry.address(type(node.work)),
             params=node.work.model_dump(mode="json"),
             decides=self.plan.decides(node),
-            task=self.plan.tasks[node.task],
+            task=self.plan.tasks.get(node.task),
             seed=node.seed,
             needs=dict(node.needs),
             reads=dict(node.reads),
@@ -86,6 +90,7 @@ class Job:
             model=self.model,
             models={name: self.models[name] for name in node.work.models()},
             data=self.data,
+            corpus=self.corpus,
             training=self.plan.context.training_of(node.work),
             limit=self.plan.context.limit_of(node.task),
             selection=self.sweep.selection,
@@ -129,6 +134,7 @@ def resolve(
         for name in sorted({name for method in everything for name in method.models()})
     }
     data = _data_source(sweep)
+    corpus = sweep.corpus.located(sweep.folder) if sweep.corpus else None
     training = environment.resolve(sweep.train, sweep.resources.gpu)
     context = Context(
         model=model.identity(),
@@ -142,7 +148,10 @@ def resolve(
         selection=sweep.selection,
         models={name: source.identity() for name, source in models.items()},
         redraws=REDRAWS if sweep.collapsed_teacher == "redraw" else 0,
+        corpus=corpus.identity() if corpus else None,
     )
+    plan = build(configured, tasks, sweep.seeds, context, sweep=everything)
+    _check_corpus(sweep, plan)
     root = output or f"runs/{sweep.name}"
     if "://" not in root:
         root = str(Path(root).resolve())
@@ -152,11 +161,12 @@ def resolve(
         tasks=tasks,
         model=model,
         data=data,
-        plan=build(configured, tasks, sweep.seeds, context, sweep=everything),
+        plan=plan,
         store=Store(root, cache_folder()),
         output=root,
         offline=offline,
         models=models,
+        corpus=corpus,
     )
 
 
@@ -194,6 +204,15 @@ def _check_names(sweep: Sweep, methods: list[Method], tasks: list[Task]) -> None
             raise BadInput(f"{where(('limit', key))}: limit: {key!r} is no task; {advice}")
     for key in sweep.resources.methods:
         _named(registry.find, key, where(("resources", "methods", key)), "resources.methods")
+
+
+def _check_corpus(sweep: Sweep, plan: Plan) -> None:
+    pretrains = [node.label for node in plan.nodes.values() if isinstance(node.work, Pretraining)]
+    if pretrains and sweep.corpus is None:
+        raise BadInput(
+            f"{sweep.source.where(())}: corpus: missing, but {pretrains[0]} is pre-trained on text; give a "
+            "folder of .txt files, one paragraph a line and a blank line between documents"
+        )
 
 
 def _named(find: Callable[[str], Found], name: str, where: str, key: str) -> Found:

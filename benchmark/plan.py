@@ -8,10 +8,13 @@ from typing import Any
 
 from benchmark.fingerprint import PROTOCOL, fingerprint
 from methods import registry
-from methods.method import Method, Work
+from methods.method import Method, SweepPrerequisite, Work
 from methods.settings import Training
 from tasks.errors import BadInput
 from tasks.task import Task
+
+NO_TASK = "-"
+"""Stands for the task of a node that belongs to the whole sweep; its seed is 0."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Context:
     """Identities of the further pretrained models that methods name, by that name."""
     redraws: int = 0
     """How often a collapsed start model is drawn again before it is used."""
+    corpus: Mapping[str, Any] | None = None
+    """Identity of the text for pre-training."""
 
     def training_of(self, work: Work) -> Training:
         """The training settings of one work."""
@@ -44,11 +49,12 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One piece of work on one task with one seed."""
+    """One piece of work on one task with one seed, or for the whole sweep."""
 
     fingerprint: str
     work: Work
     task: str
+    """`NO_TASK` for what belongs to the whole sweep."""
     seed: int
     needs: tuple[tuple[str, str], ...]
     """(name, fingerprint) of each prerequisite, whose files it starts from."""
@@ -85,7 +91,9 @@ class Plan:
 
     def decides(self, node: Node) -> dict[str, Any]:
         """Everything that decides the node's result: the content of its fingerprint."""
-        return _decides(self.context, self.tasks[node.task], node.work, node.seed, node.needs + node.reads)
+        return _decides(
+            self.context, self.tasks.get(node.task), node.work, node.seed, node.needs + node.reads
+        )
 
     def trials(self) -> Iterator[Node]:
         """The nodes that stand on the leaderboard."""
@@ -150,6 +158,8 @@ class _Layout:
     making: list[str] = field(default_factory=list)
 
     def node(self, work: Work, task: str, seed: int) -> Node:
+        if isinstance(work, SweepPrerequisite):
+            task, seed = NO_TASK, 0
         key = (work.label, task, seed)
         if key not in self.known:
             if work.label in self.making:
@@ -168,7 +178,7 @@ class _Layout:
             self.plan.kept.add(need.fingerprint)
             needs.append((need.work.name, need.fingerprint))
         reads = [(key, self.node(self._read(work, key), task, seed).fingerprint) for key in work.reads()]
-        content = _decides(self.plan.context, self.plan.tasks[task], work, seed, (*needs, *reads))
+        content = _decides(self.plan.context, self.plan.tasks.get(task), work, seed, (*needs, *reads))
         node = Node(fingerprint(content), work, task, seed, tuple(needs), tuple(reads))
         self.plan.nodes[node.fingerprint] = node
         return node
@@ -191,21 +201,28 @@ class _Layout:
 
 
 def _decides(
-    context: Context, task: Task, work: Work, seed: int, needs: tuple[tuple[str, str], ...]
+    context: Context, task: Task | None, work: Work, seed: int, needs: tuple[tuple[str, str], ...]
 ) -> dict[str, Any]:
-    content = {
+    training = context.training_of(work).model_dump(mode="json")
+    content: dict[str, Any] = {
         "protocol": PROTOCOL,
         "method": work.name,
         "version": work.version,
         "params": _params(context, work),
+        "model": dict(context.model),
+        "needs": dict(needs),
+    }
+    if task is None:
+        # Neither a task's data nor how tasks are trained decides what belongs to the whole sweep.
+        device = {key: training[key] for key in ("device", "precision")}
+        return {**content, "train": device, "corpus": context.corpus and dict(context.corpus)}
+    content |= {
         "task": _task_content(task),
         "data": dict(context.data[task.name]),
-        "model": dict(context.model),
-        "train": context.training_of(work).model_dump(mode="json"),
+        "train": training,
         "limit": context.limit_of(task.name),
         "selection": context.selection,
         "seed": seed,
-        "needs": dict(needs),
     }
     # The baseline with default fields is the start model, and redrawn with it.
     if context.redraws and work.label == "finetune":

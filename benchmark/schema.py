@@ -21,7 +21,10 @@ def sweep_schema() -> dict[str, Any]:
         # Two methods, maybe of plug-ins, may call different models of their fields by one name.
         described = method.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
         nested = described.pop("$defs", {})
-        schema["$defs"] |= {f"{name}.{model}": content for model, content in nested.items()}
+        schema["$defs"] |= {
+            f"{name}.{model}": _fields(content) if "properties" in content else content
+            for model, content in nested.items()
+        }
         fields[name] = _fields(described)
     properties["methods"]["items"] = {
         "anyOf": [
@@ -35,6 +38,7 @@ def sweep_schema() -> dict[str, Any]:
     }
     names = [spelling for task in task_registry.tasks().values() for spelling in (task.name, *task.aliases)]
     properties["tasks"]["items"] = {"enum": names}
+    properties["corpus"]["anyOf"].append({"type": "string"})
     properties["seeds"] = {
         "description": "a number n means 1..n; or a list of seeds",
         "anyOf": [

@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,14 +31,17 @@ from benchmark.store import Store
 from methods import checkpoint, registry
 from methods.fit import Diverged
 from methods.inference import predict
-from methods.method import Method, Prerequisite
-from methods.run import Report, Run
+from methods.method import Method, Prerequisite, SweepPrerequisite
+from methods.pretrained import Source
+from methods.run import Report, Run, SweepRun
 from reports import predictions
 from reports.metrics import collapse, score
 from reports.predictions import Predictions
 from reports.record import Collapse, Record
+from tasks.corpus.access import CorpusAccess
 from tasks.prepare import Prepared, prepare
 from tasks.seeds import Seeds
+from tasks.task import Task
 
 
 def execute(assignment: Assignment, report: Report = lambda step, metrics: None) -> Outcome:
@@ -81,6 +85,7 @@ class _Trial:
         self.work = registry.resolve(assignment.work)(**assignment.params)
         self.device = torch.device(assignment.training.device)
         self.model = assignment.model.on_this_machine()
+        self.teacher: Collapse | None = None
 
     def carry_out(self) -> Record:
         torch.set_num_threads(max(1, int(self.assignment.cpu)))
@@ -88,42 +93,68 @@ class _Trial:
             # Ray counts fractions of a GPU but does not enforce them.
             torch.cuda.set_per_process_memory_fraction(self.assignment.gpu)
         measure.reset_peak_memory()
-        with self._phase("data"):
-            prepared = self._prepare()
         with self._phase("prerequisites"):
-            run = self._run(prepared)
-        # Whatever a method draws outside `fit` must not depend on what ran earlier in this process.
-        torch.manual_seed(run.seeds.init)
-        random.seed(run.seeds.init)
-        np.random.seed(run.seeds.init % 2**32)  # noqa: NPY002 - for methods that use the global state
-        files: dict[str, Path] = {}
-        outcome: dict[str, Any] = {}
-        if isinstance(self.work, Prerequisite):
-            (self.folder / "result").mkdir()
-            with self._phase("produce"):
-                self.work.produce(run, self.folder / "result")
-            files |= _files(self.folder, "result")
+            common = self._common()
+        if isinstance(self.work, SweepPrerequisite):
+            run = SweepRun(**common)
+            files = self._produce(partial(self.work.produce, run))
+            outcome: dict[str, Any] = {"data": {"corpus": self.assignment.decides["corpus"]}}
         else:
-            assert isinstance(self.work, Method)
-            with self._phase("compress"):
-                model = self.work.compress(run)
-            with self._phase("score"):
-                outcome |= self._score(model, run, prepared)
-                files["predictions.parquet"] = self.folder / "predictions.parquet"
-            with self._phase("measure"):
-                outcome["model"] = measure.measure(model, self.folder / "measured")
-            if self.assignment.keep:
-                checkpoint.save(model, self.folder / "result" / "model")
-                files |= _files(self.folder, "result")
+            run, files, outcome = self._on_task(self.assignment.task, common)
         files |= _files(self.folder, "artifacts")
-        record = self.store.put(self._record(run, prepared, outcome), self.assignment.attempt, files)
+        record = self.store.put(self._record(run, outcome), self.assignment.attempt, files)
         shutil.rmtree(self.resume, ignore_errors=True)
         return record
 
-    def _prepare(self) -> Prepared:
+    def _on_task(
+        self, task: Task | None, common: dict[str, Any]
+    ) -> tuple[Run, dict[str, Path], dict[str, Any]]:
+        assert task is not None
+        with self._phase("data"):
+            prepared = self._prepare(task)
+        run = Run(
+            **common,
+            task=task,
+            train=prepared.train,
+            reward=prepared.reward,
+            choice=prepared.choice,
+            redraws=self.assignment.decides.get("redraws", 0),
+        )
+        outcome: dict[str, Any] = {"data": prepared.facts, "primary": task.primary}
+        if isinstance(self.work, Prerequisite):
+            return run, self._produce(partial(self.work.produce, run)), outcome
+        assert isinstance(self.work, Method)
+        self._seed()
+        with self._phase("compress"):
+            model = self.work.compress(run)
+        with self._phase("score"):
+            outcome |= self._score(model, run, prepared)
+        with self._phase("measure"):
+            outcome["model"] = measure.measure(model, self.folder / "measured")
+        files = {"predictions.parquet": self.folder / "predictions.parquet"}
+        if self.assignment.keep:
+            checkpoint.save(model, self.folder / "result" / "model")
+            files |= _files(self.folder, "result")
+        return run, files, outcome
+
+    def _produce(self, produce: Callable[[Path], None]) -> dict[str, Path]:
+        (self.folder / "result").mkdir()
+        self._seed()
+        with self._phase("produce"):
+            produce(self.folder / "result")
+        return _files(self.folder, "result")
+
+    def _seed(self) -> None:
+        """Whatever a method draws outside `fit` must not depend on what ran earlier in this process."""
+        seed = Seeds.derive(self.assignment.seed).init
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002 - for methods that use the global state
+
+    def _prepare(self, task: Task) -> Prepared:
         a = self.assignment
         return prepare(
-            a.task,
+            task,
             a.data,
             self.model.path,
             revision=self.model.revision,
@@ -135,35 +166,35 @@ class _Trial:
             offline=a.offline,
         )
 
-    def _run(self, prepared: Prepared) -> Run:
+    def _common(self) -> dict[str, Any]:
+        """What a run has whether it belongs to a task or to the whole sweep."""
         a = self.assignment
         results: dict[str, Path] = {}
-        self.teacher: Collapse | None = None
         for name, key in a.needs.items():
             record = self._record_of(name, key, fetching="result")
             results[name] = self.store.fetch(record, "result")
             self.teacher = record.choice_collapse or record.teacher_collapse or self.teacher
         if self.teacher and self.teacher.collapsed and a.collapsed_teacher == "fail":
             raise PrerequisiteFailed(f"the start model collapsed: {self.teacher.reason}")
+        models = {name: source.on_this_machine() for name, source in a.models.items()}
+        if encoder := self.work.encoder():
+            made = results.get(encoder)
+            self.model = Source(encoder, None, str(made / "model")) if made else models[encoder]
         (self.folder / "artifacts").mkdir()
         self.resume.mkdir(parents=True, exist_ok=True)
-        return Run(
-            task=a.task,
-            train=prepared.train,
-            reward=prepared.reward,
-            choice=prepared.choice,
-            training=a.training,
-            seeds=Seeds.derive(a.seed),
-            device=self.device,
-            model=self.model,
-            models={name: source.on_this_machine() for name, source in a.models.items()},
-            results=results,
-            notes_of={name: self._record_of(name, key).notes for name, key in a.reads.items()},
-            folder=self.folder / "artifacts",
-            redraws=a.decides.get("redraws", 0),
-            resume=self.resume,
-            report=self.report,
-        )
+        return {
+            "training": a.training,
+            "seeds": Seeds.derive(a.seed),
+            "device": self.device,
+            "model": self.model,
+            "models": models,
+            "results": results,
+            "folder": self.folder / "artifacts",
+            "corpus": CorpusAccess(a.corpus, cache_folder(), a.offline) if a.corpus else None,
+            "notes_of": {name: self._record_of(name, key).notes for name, key in a.reads.items()},
+            "resume": self.resume,
+            "report": self.report,
+        }
 
     def _record_of(self, name: str, key: str, fetching: str = "") -> Record:
         record = self.store.read(key, fetching=fetching)
@@ -179,7 +210,7 @@ class _Trial:
 
     def _score(self, model: PreTrainedModel, run: Run, prepared: Prepared) -> dict[str, Any]:
         """The final scoring, in fp32: the one place where the validation split is read."""
-        metrics, primary = self.assignment.task.metrics, self.assignment.task.primary
+        metrics, primary = run.task.metrics, run.task.primary
         choice = predict(model, prepared.choice)
         validation = predict(model, prepared.validation)
         _require_finite(validation)
@@ -200,25 +231,23 @@ class _Trial:
             "stages": stages,
         }
 
-    def _record(self, run: Run, prepared: Prepared, outcome: dict[str, Any]) -> Record:
+    def _record(self, run: SweepRun, outcome: dict[str, Any]) -> Record:
         a = self.assignment
         self.seconds["total"] = time.time() - self.started
         return Record(
             fingerprint=a.fingerprint,
             decides=a.decides,
-            kind="prerequisite" if isinstance(self.work, Prerequisite) else "trial",
+            kind="trial" if isinstance(self.work, Method) else "prerequisite",
             label=self.work.label,
             method=self.work.name,
             family=self.work.family,
             params=self.work.model_dump(mode="json"),
-            task=a.task.name,
+            task=a.task_name,
             seed=a.seed,
-            model_id=a.model.id,
-            primary=a.task.primary,
+            model_id=self.model.id,
             teacher_collapse=self.teacher,
             notes=run.notes,
             cost=run.cost,
-            data=prepared.facts,
             seconds={phase: round(value, 3) for phase, value in self.seconds.items()},
             peak_memory_bytes=measure.peak_memory(self.device),
             environment=self._environment(),

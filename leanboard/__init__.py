@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from leanboard.running import run as run
     from methods.method import Method as Method
     from methods.method import Prerequisite as Prerequisite
+    from methods.method import SweepPrerequisite as SweepPrerequisite
     from methods.run import Run as Run
     from methods.settings import Training as Training
     from reports.board import Leaderboard as Leaderboard
@@ -32,6 +33,7 @@ _HOMES = {
     "Record": "reports.record",
     "Run": "methods.run",
     "Sweep": "benchmark.config",
+    "SweepPrerequisite": "methods.method",
     "Task": "tasks.task",
     "Training": "methods.settings",
     "load_sweep": "benchmark.load",

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from safetensors.torch import load_model, save_model
 from transformers import PreTrainedModel
 from transformers.initialization import no_init_weights
 
-from methods import encoders
+from methods import architectures, encoders
 from methods.pruning.surgery import prune_heads, prune_neurons
+from methods.sharing.factorised import set_shape
 from methods.sharing.passes import run_in_order
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -38,10 +38,12 @@ _WITHOUT_EFFECT_ON_LATENCY = {
     "layer_exchanges",
     "layer_groups",
     "layer_norm_eps",
+    "num_hidden_groups",
     "pad_token_id",
     "problem_type",
     "qa_dropout",
     "seq_classif_dropout",
+    "share",
     "tie_word_embeddings",
 }
 # Where and by which version a config was made: not the architecture, and a local path at that.
@@ -82,7 +84,8 @@ def architecture(model: PreTrainedModel) -> dict[str, Any]:
     Besides transformers' own keys, where they apply: `kept_heads`, the heads left by layer in the numbering
     before pruning; `kept_neurons`, the number of feed-forward neurons left by layer; `layer_groups`, a
     number by layer, equal where layers are one module; `layer_order` and `layer_exchanges`, the layers in the
-    order in which they run, and where query and key change places.
+    order in which they run, and where query and key change places; `word_embedding_size`, the width of a
+    factorised word table.
     """
     config = json.loads(model.config.to_json_string(use_diff=False))
     config["architectures"] = [type(model).__name__]
@@ -116,7 +119,7 @@ def signature(model: PreTrainedModel | dict[str, Any]) -> str:
 
 def _assemble(described: dict[str, Any]) -> PreTrainedModel:
     """Make the model, share its layers, cut heads and neurons, then set the order in which it runs."""
-    model_class = getattr(transformers, described["architectures"][0])
+    model_class = architectures.find(described["architectures"][0])
     plain = {key: value for key, value in described.items() if key not in ("kept_heads", "kept_neurons")}
     model = model_class(model_class.config_class.from_dict(plain))
     groups = described.get("layer_groups")
@@ -124,6 +127,8 @@ def _assemble(described: dict[str, Any]) -> PreTrainedModel:
         stack = encoders.stack(model)
         for position, group in enumerate(groups):
             stack[position] = stack[groups.index(group)]
+    if narrow := described.get("word_embedding_size"):
+        set_shape(model, narrow)
     width = model.config.num_attention_heads
     prune_heads(
         model,

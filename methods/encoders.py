@@ -66,7 +66,13 @@ _DISTILBERT = Naming(
     ffn_norm="output_layer_norm",
     head_count="n_heads",
 )
-NAMINGS = {"bert": _BERT, "roberta": _BERT, "electra": _BERT, "distilbert": _DISTILBERT}
+NAMINGS = {
+    "bert": _BERT,
+    "roberta": _BERT,
+    "electra": _BERT,
+    "distilbert": _DISTILBERT,
+    "compact-albert": _BERT,
+}
 """By transformers' `model_type`."""
 
 

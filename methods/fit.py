@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count, islice
 from statistics import fmean as mean
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 from transformers import PreTrainedModel
@@ -25,6 +26,13 @@ from tasks.batches import Batch, epoch
 from tasks.examples import Examples
 from tasks.seeds import Seeds
 
+
+class _Movable(Protocol):
+    def to(self, device: torch.device) -> Self:
+        """Return the batch on `device`."""
+
+
+AnyBatch = TypeVar("AnyBatch", bound=_Movable)
 Loss = Callable[[PreTrainedModel, Batch], Tensor]
 Schedule = Callable[[int, int, float], float]
 """Maps (step, steps, warm-up) to the share of the peak learning rate."""
@@ -68,14 +76,88 @@ def constant(step: int, steps: int, warmup: float) -> float:
     return 1.0
 
 
-def optimizer(model: PreTrainedModel, training: Training) -> torch.optim.AdamW:
-    """Make a fused AdamW over the trainable parameters, each shared tensor once; vectors do not decay."""
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Group the trainable parameters for an optimiser, each shared tensor once; vectors do not decay."""
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": training.weight_decay},
+    return [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
     ]
+
+
+def optimizer(model: nn.Module, training: Training) -> torch.optim.AdamW:
+    """Make a fused AdamW over the trainable parameters, each shared tensor once; vectors do not decay."""
+    groups = decay_groups(model, training.weight_decay)
     return torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
+
+
+@dataclass(frozen=True)
+class Step(Generic[AnyBatch]):
+    """One optimiser step that was taken; its numbers are still on the device."""
+
+    number: int
+    """From 1."""
+    batches: list[AnyBatch]
+    """What it was computed on."""
+    loss: Tensor
+    """Mean over the batches."""
+    norm: Tensor
+    """Of the gradient, before clipping."""
+    learning_rate: float
+
+
+def descend(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterator[AnyBatch],
+    loss: Callable[[Any, AnyBatch], Tensor],
+    learning_rates: Callable[[int], float],
+    *,
+    steps: range,
+    bf16: bool,
+    accumulate: int = 1,
+) -> Iterator[Step[AnyBatch]]:
+    """Take optimiser steps, clipped, one each time the caller asks for the next.
+
+    Args:
+        model: in training mode, on its device; it alone is handed to `loss`.
+        optimizer: over the parameters that are trained; a group's `scale` multiplies its rate.
+        batches: at least `accumulate` for each step.
+        loss: maps (model, batch) to a scalar.
+        learning_rates: the rate at a step, counted from 0.
+        steps: the steps to take, counted from 0.
+        bf16: run matrix products in bfloat16.
+        accumulate: batches whose gradients are averaged in a step.
+    """
+    trainable = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    device = trainable[0].device
+    for step in steps:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rates(step) * group.get("scale", 1.0)
+        taken = list(islice(batches, accumulate))
+        total = torch.zeros((), device=device)
+        for batch in taken:
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+                value = loss(model, batch.to(device)) / len(taken)
+            value.backward()
+            total += value.detach()
+        norm = clip_grad_norm_(trainable, MAX_GRADIENT_NORM)
+        optimizer.step()
+        optimizer.zero_grad()
+        yield Step(step + 1, taken, total, norm, learning_rates(step))
+
+
+def require_finite(step: int, loss: float, norm: float, learning_rate: float, *, advice: str) -> None:
+    """Notice divergence.
+
+    Raises:
+        Diverged: the loss or the gradient's norm is not finite; the message ends with the advice.
+    """
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise Diverged(
+            f"training diverged at step {step}: loss {loss}, gradient norm {norm}, "
+            f"learning rate {learning_rate:.3g}; {advice}"
+        )
 
 
 def steps_per_read(device: torch.device) -> int:
@@ -117,22 +199,20 @@ def fit(
     device = next(model.parameters()).device
     bf16 = training.precision == "bf16"
     adamw = optimizer(model, training)
-    trainable = [parameter for group in adamw.param_groups for parameter in group["params"]]
     meter = _Meter(flops_by_length(model), examples.lengths, per_epoch, steps_per_read(device), report)
     torch.manual_seed(seeds.dropout)
     model.train()
     with fastest_attention(model):
-        for step, batch in enumerate(islice(_batches(examples, training.batch_size, seeds.order), total)):
-            learning_rate = training.learning_rate * schedule(step, total, training.warmup)
-            for group in adamw.param_groups:
-                group["lr"] = learning_rate
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-                value = loss(model, batch.to(device))
-            value.backward()
-            norm = clip_grad_norm_(trainable, MAX_GRADIENT_NORM)
-            adamw.step()
-            adamw.zero_grad()
-            meter.add(batch, value.detach(), norm, learning_rate)
+        for step in descend(
+            model,
+            adamw,
+            _batches(examples, training.batch_size, seeds.order),
+            loss,
+            lambda step: training.learning_rate * schedule(step, total, training.warmup),
+            steps=range(total),
+            bf16=bf16,
+        ):
+            meter.add(step.batches[0], step.loss, step.norm, step.learning_rate)
     meter.close()
     model.eval()
     return Fitted(meter.cost, meter.losses)
@@ -194,11 +274,8 @@ class _Meter:
         for step, learning_rate, loss, norm in zip(
             count(first), rates, torch.stack(losses).tolist(), torch.stack(norms).tolist(), strict=False
         ):
-            if not (math.isfinite(loss) and math.isfinite(norm)):
-                raise Diverged(
-                    f"training diverged at step {step}: loss {loss}, gradient norm {norm}, "
-                    f"learning rate {learning_rate:.3g}; lower train.learning_rate or raise train.warmup"
-                )
+            advice = "lower train.learning_rate or raise train.warmup"
+            require_finite(step, loss, norm, learning_rate, advice=advice)
             self._epoch.append(loss)
         self._rate = rates[-1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -17,7 +18,7 @@ from methods.settings import Settings
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from methods.run import Run
+    from methods.run import Run, SweepRun
 
 Family = Literal["baseline", "pruning", "distillation", "sharing", "prerequisite"]
 
@@ -95,6 +96,14 @@ class Work(Settings):
         """Bytes of the files that are kept for others to start from, at most."""
         return size.weights
 
+    def encoder(self) -> str | None:
+        """Where the encoder and its tokenizer come from; None is the sweep's `model`.
+
+        The name of one of its `prerequisites`, which left both in its folder `model`, or one of its `models`.
+        The run's examples are tokenised for it, and `run.pretrained` gives it.
+        """
+        return None
+
     def cost(self) -> float:
         """Rough cost in units of one fine-tuning of the whole model, to start long trials first."""
         return 1.0
@@ -106,9 +115,22 @@ class Work(Settings):
 
     @property
     def label(self) -> str:
-        """Name plus non-default fields, e.g. `sixteen-heads:heads=0.5`; safe in a shell."""
-        fields = ",".join(f"{name}={_shown(value)}" for name, value in self.changed().items())
+        """Name plus non-default fields, e.g. `sixteen-heads:heads=0.5`; safe in a shell.
+
+        Fields of a work within a work are written `encoder.share=none`.
+        """
+        fields = ",".join(_pairs(self))
         return f"{self.name}:{fields}" if fields else self.name
+
+
+def _pairs(work: Work, prefix: str = "") -> Iterator[str]:
+    """Each non-default field as a label shows it."""
+    for name, value in work.changed().items():
+        inner = _default(type(work).model_fields[name])
+        if isinstance(value, Work) and type(value) is type(inner):
+            yield from _pairs(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}={_shown(value)}"
 
 
 def _default(field: FieldInfo) -> Any:
@@ -160,4 +182,15 @@ class Prerequisite(Work):
 
     @abstractmethod
     def produce(self, run: Run, folder: Path) -> None:
+        """Write the result's files into `folder`."""
+
+
+class SweepPrerequisite(Work):
+    """A result that all tasks and seeds of a sweep build on, such as an encoder pre-trained on its corpus.
+
+    It is planned once: no task's data are prepared for it, and its seed is one of its own fields.
+    """
+
+    @abstractmethod
+    def produce(self, run: SweepRun, folder: Path) -> None:
         """Write the result's files into `folder`."""

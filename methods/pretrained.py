@@ -113,7 +113,7 @@ def classifier(source: Source, task: Task, seed: int) -> PreTrainedModel:
     """Load the encoder with a new classifier, in fp32, on the CPU, in eval mode.
 
     New weights (the classifier, and a pooler where the checkpoint has none) are drawn from `seed`; the
-    caller's random state is untouched.
+    caller's random state is untouched. transformers' ALBERT becomes ours, which can be taken apart.
 
     Raises:
         BadInput: the checkpoint lacks weights of the encoder itself.
@@ -121,15 +121,22 @@ def classifier(source: Source, task: Task, seed: int) -> PreTrainedModel:
     import torch
     from transformers import AutoModelForSequenceClassification
 
+    from methods import architectures
+
+    labels = {
+        "id2label": dict(enumerate(task.labels)),
+        "label2id": {label: number for number, label in enumerate(task.labels)},
+    }
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
+        if architectures.own_encoder(Path(source.path)):
+            return _on_own_encoder(Path(source.path), labels)
         model, loading = AutoModelForSequenceClassification.from_pretrained(
             source.path,
             revision=source.revision or "main",
             dtype=torch.float32,
             num_labels=len(task.labels),
-            id2label=dict(enumerate(task.labels)),
-            label2id={label: number for number, label in enumerate(task.labels)},
+            **labels,
             output_loading_info=True,
         )
     encoder = f"{model.base_model_prefix}."
@@ -139,7 +146,23 @@ def classifier(source: Source, task: Task, seed: int) -> PreTrainedModel:
             f"model: {source.id!r} has no weights for {len(missing)} tensors of its encoder, "
             f"e.g. {min(missing)}; it is not a pretrained encoder of the kind its config.json names"
         )
+    if model.config.model_type == "albert":
+        from methods.sharing.albert.released import convert
+
+        return convert(model)
     return model.eval()
+
+
+def _on_own_encoder(folder: Path, labels: dict[str, Any]) -> PreTrainedModel:
+    """Put a new classifier on an encoder of one of our classes."""
+    from methods import checkpoint
+
+    encoder = checkpoint.load(folder)
+    described = checkpoint.architecture(encoder) | labels
+    described["architectures"] = [type(encoder).__name__.replace("Model", "ForSequenceClassification")]
+    model = checkpoint.build(described)
+    model.base_model.load_state_dict(encoder.state_dict())
+    return model
 
 
 def _packaged_minilm() -> Path:

@@ -29,6 +29,8 @@ BUILT_IN = {
     "tinybert": "methods.distillation.tinybert:TinyBERT",
     "pea-kd": "methods.distillation.pea_kd:PeaKD",
     "shared-layers": "methods.sharing.shared_layers:SharedLayers",
+    "albert": "methods.sharing.albert.albert:Albert",
+    "pretrained-encoder": "methods.pretraining.encoder:PretrainedEncoder",
 }
 
 
@@ -41,7 +43,7 @@ def find(name: str) -> type[Work]:
     addresses = _addresses()
     if name not in addresses:
         known = [
-            *(BUILT_IN.keys() - {"teacher-outputs", "teacher-states"}),
+            *(BUILT_IN.keys() - {"teacher-outputs", "teacher-states", "pretrained-encoder"}),
             *(addresses.keys() - BUILT_IN.keys()),
         ]
         raise BadInput(f"unknown method {name!r}; {did_you_mean(name, known)}")

@@ -19,6 +19,7 @@ from methods.inference import predict
 from methods.settings import Training
 from reports.metrics import score
 from reports.record import Cost
+from tasks.corpus.access import CorpusAccess
 from tasks.errors import BadInput
 from tasks.examples import Examples
 from tasks.seeds import Seeds
@@ -27,33 +28,26 @@ from tasks.task import Task
 Report = Callable[[int, dict[str, float]], None]
 
 
-@dataclass
-class Run:
-    """One trial as its method sees it."""
+@dataclass(kw_only=True)
+class SweepRun:
+    """What a work may use that belongs to no task: the sweep's encoder, its corpus, settings, folders."""
 
-    task: Task
-    train: Examples
-    """The train split (train′ of the protocol); weights are learnt here only."""
-    reward: Examples
-    """Half of the selection split: rewards and orders are decided here."""
-    choice: Examples
-    """The other half: epochs and rates are decided here."""
     training: Training
     """The sweep's settings; `precision` and `device` are resolved."""
     seeds: Seeds
     device: torch.device
     model: pretrained.Source
-    """The pretrained encoder of the sweep."""
+    """The pretrained encoder of the sweep, or the one that the work named by `encoder`."""
     results: Mapping[str, Path]
     """Folder of each prerequisite's result, by the prerequisite's name."""
     folder: Path
     """A folder for files of this trial; what lies in it is kept with the record."""
     models: Mapping[str, pretrained.Source] = field(default_factory=dict)
     """The further pretrained models that the method names, by the name it gave."""
+    corpus: CorpusAccess | None = None
+    """The sweep's text without labels, for pre-training."""
     notes_of: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Notes of the methods that this one `reads`, by the key it gave; never their scores."""
-    redraws: int = 0
-    """How often a start model that collapsed is trained anew with other seeds."""
     resume: Path | None = None
     """A folder that outlives a killed attempt, for what the next one goes on from; None keeps nothing.
 
@@ -64,17 +58,32 @@ class Run:
     """Send live metrics of a step to the progress line and MLflow."""
     cost: Cost = field(default_factory=Cost)
     """Training cost so far."""
-    fits: int = 0
-    """Trainings so far; each has an order and dropout masks of its own."""
     notes: dict[str, Any] = field(default_factory=dict)
     """JSON-able facts that go into the record."""
-    stages: dict[str, Path] = field(default_factory=dict)
-    """Saved models that the engine scores on validation afterwards."""
 
     @property
     def bf16(self) -> bool:
         """Whether matrix products run in bfloat16 while training."""
         return self.training.precision == "bf16"
+
+
+@dataclass(kw_only=True)
+class Run(SweepRun):
+    """One trial as its method sees it."""
+
+    task: Task
+    train: Examples
+    """The train split (train′ of the protocol); weights are learnt here only."""
+    reward: Examples
+    """Half of the selection split: rewards and orders are decided here."""
+    choice: Examples
+    """The other half: epochs and rates are decided here."""
+    redraws: int = 0
+    """How often a start model that collapsed is trained anew with other seeds."""
+    fits: int = 0
+    """Trainings so far; each has an order and dropout masks of its own."""
+    stages: dict[str, Path] = field(default_factory=dict)
+    """Saved models that the engine scores on validation afterwards."""
 
     def pretrained(self, name: str | None = None) -> PreTrainedModel:
         """Load the sweep's pretrained encoder, or another of `models`, with a new classifier.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,12 +19,12 @@ from tasks.errors import BadInput
 from tasks.task import Task
 
 if TYPE_CHECKING:
-    from datasets import DatasetDict
+    from datasets import Dataset, DatasetDict
 
 BUNDLED = Path(__file__).parent / "bundled" / "data"
 """What the source `bundled` stands for."""
 
-_HUB_ID = re.compile(r"(?P<path>[\w.-]+/[\w.-]+?)(@(?P<revision>[0-9a-f]{40}))?")
+HUB_ID = re.compile(r"(?P<path>[\w.-]+/[\w.-]+?)(@(?P<revision>[0-9a-f]{40}))?")
 _NO_DATA = re.compile(r'Instruction "(\w+)" corresponds to no data')
 # Written in C where PyYAML was built with it: every trial reads the card.
 _SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -75,7 +75,7 @@ def _locate(task: Task, source: str) -> Path | _Pinned:
     folder = BUNDLED if source == "bundled" else Path(source).expanduser()
     if folder.is_dir():
         return folder.resolve()
-    match = _HUB_ID.fullmatch(source)
+    match = HUB_ID.fullmatch(source)
     if not match:
         raise BadInput(
             f"data: {source!r} is neither a folder nor a Hub id; give 'bundled', 'nyu-mll/glue' or a folder "
@@ -94,14 +94,13 @@ def _locate(task: Task, source: str) -> Path | _Pinned:
 def _read_folder(task: Task, folder: Path) -> DatasetDict:
     import datasets
 
-    # The library's own cache knows folders by their last name alone, and changed files not at all.
-    cache = Path(datasets.config.HF_DATASETS_CACHE) / "leanboard" / _folder_digest(task, folder)[:32]
+    cache = folder_cache(_folder_digest(task, folder))
     try:
-        with _quiet(offline=True):
-            return datasets.load_dataset(str(folder), task.config, cache_dir=str(cache))
+        with quiet(offline=True):
+            return datasets.load_dataset(str(folder), task.config, cache_dir=cache)
     except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
         raise BadInput(
-            f"data: {folder} cannot be read as task {task.name!r}: {_reason(error)}; compare its layout with "
+            f"data: {folder} cannot be read as task {task.name!r}: {reason(error)}; compare its layout with "
             "nyu-mll/glue's"
         ) from error
 
@@ -110,10 +109,10 @@ def _read_hub(task: Task, hub: _Pinned, offline: bool) -> DatasetDict:
     import datasets
 
     try:
-        with _quiet(offline):
+        with quiet(offline):
             data = datasets.load_dataset(hub.path, task.config, revision=hub.revision)
     except datasets.exceptions.DatasetNotFoundError as error:
-        raise BadInput(f"data: {hub.path!r} at {hub.revision}: {_reason(error)}; check the id") from error
+        raise BadInput(f"data: {hub.path!r} at {hub.revision}: {reason(error)}; check the id") from error
     except MemoryError:
         raise
     except Exception as error:  # what the Hub's HTTP client raises depends on the client's version
@@ -124,26 +123,40 @@ def _read_hub(task: Task, hub: _Pinned, offline: bool) -> DatasetDict:
         )
         raise BadInput(
             f"data: task {task.name!r} cannot be read from {hub.path!r}{' offline' * offline}: "
-            f"{_reason(error)}; {advice}"
+            f"{reason(error)}; {advice}"
         ) from error
-    _check_revision(data, hub)
+    check_revision(data, hub.path, hub.revision)
     return data
 
 
-def _check_revision(data: DatasetDict, hub: _Pinned) -> None:
-    """Refuse another commit: without the Hub, `load_dataset` takes whatever it cached last."""
+def check_revision(data: Mapping[str, Dataset], path: str, revision: str) -> None:
+    """Refuse another commit: without the Hub, `load_dataset` takes whatever it cached last.
+
+    Raises:
+        BadInput: what was loaded is not `revision`.
+    """
     for split in data.values():
         for file in split.cache_files:
             cached = Path(file["filename"]).parent
-            if cached.name != hub.revision:
+            if cached.name != revision:
                 raise BadInput(
-                    f"data: the newest cached copy of {hub.path!r} is commit {cached.name}, "
-                    f"not {hub.revision}; remove {cached} and run `leanboard prefetch` once online"
+                    f"data: the newest cached copy of {path!r} is commit {cached.name}, "
+                    f"not {revision}; remove {cached} and run `leanboard prefetch` once online"
                 )
 
 
+def folder_cache(digest: str) -> str:
+    """Where `datasets` keeps its copy of a folder of this content.
+
+    The library's own cache knows folders by their last name alone, and changed files not at all.
+    """
+    import datasets
+
+    return str(Path(datasets.config.HF_DATASETS_CACHE) / "leanboard" / digest[:32])
+
+
 @contextmanager
-def _quiet(offline: bool) -> Iterator[None]:
+def quiet(offline: bool) -> Iterator[None]:
     """Silence progress bars and log of `datasets`; with `offline`, also its use of the network.
 
     `datasets` reads HF_HUB_OFFLINE once, when it is imported, so its own switch is turned here.
@@ -164,14 +177,14 @@ def _quiet(offline: bool) -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """Return the first line of the innermost cause: `datasets` wraps what went wrong."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = str(error).strip().splitlines()
-    reason = lines[0] if lines else type(error).__name__
-    empty = _NO_DATA.search(reason)
-    return f"split {empty[1]!r} is empty" if empty else reason
+    first = lines[0] if lines else type(error).__name__
+    empty = _NO_DATA.search(first)
+    return f"split {empty[1]!r} is empty" if empty else first
 
 
 def _folder_digest(task: Task, folder: Path) -> str:
@@ -179,13 +192,13 @@ def _folder_digest(task: Task, folder: Path) -> str:
     digest = hashlib.sha256(json.dumps(_layout(task, folder), sort_keys=True).encode())
     for file in _files(task, folder):
         facts = file.stat()
-        content = _file_digest(file, facts.st_size, facts.st_mtime_ns)
+        content = file_digest(file, facts.st_size, facts.st_mtime_ns)
         digest.update(f"\n{file.relative_to(folder).as_posix()} {content}".encode())
     return digest.hexdigest()
 
 
 @lru_cache
-def _file_digest(file: Path, size: int, mtime_ns: int) -> str:
+def file_digest(file: Path, size: int, mtime_ns: int) -> str:
     """Sha256 of a file; size and time are part of the cache's key, so a changed file is read anew."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -177,23 +178,34 @@ def _text_digest(texts: Sequence[str]) -> bytes:
     return hashlib.blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
-def _keep(arrays: dict[str, dict[str, NDArray[Any]]], folder: Path) -> None:
-    """Write the arrays of every split, then name the whole `folder`, unless another process was first."""
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """Give a folder to write into, and name it `folder` at the end unless another process was first.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Not mkdtemp, whose folders are closed to the other users who share the cache.
     own = folder.parent / f".writing-{uuid.uuid4().hex}"
     own.mkdir()
     try:
-        for split, parts in arrays.items():
-            (own / split).mkdir()
-            for name, array in parts.items():
-                np.save(own / split / f"{name}.npy", array)
+        yield own
         os.replace(own, folder)  # noqa: PTH105 - atomic, and refuses a folder that is there and full
     except OSError:
         if not folder.is_dir():
             raise
     finally:
         shutil.rmtree(own, ignore_errors=True)
+
+
+def _keep(arrays: dict[str, dict[str, NDArray[Any]]], folder: Path) -> None:
+    """Write the arrays of every split, then name the whole `folder`, unless another process was first."""
+    with written_whole(folder) as own:
+        for split, parts in arrays.items():
+            (own / split).mkdir()
+            for name, array in parts.items():
+                np.save(own / split / f"{name}.npy", array)
 
 
 def _open(folder: Path) -> Tokens:

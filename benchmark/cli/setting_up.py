@@ -59,6 +59,9 @@ def prefetch(
     with console.status("fetching the models"):
         for source in (job.model, *job.models.values()):
             pretrained.fetch(source)
+    if job.corpus:
+        with console.status("fetching the corpus"):
+            next(job.corpus.documents(), None)
     console.print(f"{job.model.id} and {len(job.tasks)} tasks are on this machine; run with --offline")
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from methods.method import Method
 
@@ -29,14 +29,26 @@ class SharedLayers(
     """
 
     groups: int | None = Field(None, ge=1, description="distinct layers left; by default half of the model's")
-    init: Literal["mean", "first"] = Field(
-        "mean", description="a group starts as its layers' mean or as its first"
+    init: Literal["mean", "first", "layer", "matched-mean"] = Field(
+        "mean", description="a group starts as its mean, its first, one layer, or the mean of paired heads"
+    )
+    layer: int | None = Field(None, ge=0, description="the layer all start as, from 0; for init: layer")
+    embedding: int | None = Field(
+        None, ge=1, description="width the word table is factorised to by SVD; by default it stays"
     )
     temperature: float = Field(10, gt=0, description="softens teacher and student outputs")
     alpha: float = Field(0.5, ge=0, le=1, description="weight of the teacher; the labels have the rest")
     epochs: float | None = Field(None, gt=0, description="passes; by default train.epochs")
     learning_rate: float | None = Field(None, gt=0, description="peak rate; by default train.learning_rate")
     batch_size: int | None = Field(None, ge=1, description="examples per step; by default train.batch_size")
+
+    @model_validator(mode="after")
+    def _one_layer(self) -> Self:
+        if (self.layer is not None) != (self.init == "layer"):
+            raise ValueError("layer and init: layer go together")
+        if self.init == "layer" and self.groups != 1:
+            raise ValueError("init: layer makes all layers one; give groups: 1")
+        return self
 
     def prerequisites(self) -> tuple[str, ...]:
         """The start model, and the teacher's outputs where they are used."""
@@ -46,11 +58,14 @@ class SharedLayers(
         """Return the start model with shared layers, trained again."""
         from methods import encoders
         from methods.distillation.losses import from_teacher
+        from methods.sharing.factorised import factorise_words
         from methods.sharing.ties import share_layers
 
         model = run.start()
         half = max(1, len(encoders.stack(model)) // 2)
-        share_layers(model, self.groups or half, self.init)
+        share_layers(model, self.groups or half, self.init, layer=self.layer)
+        if self.embedding is not None:
+            factorise_words(model, self.embedding)
         run.fit(
             model,
             from_teacher(run, temperature=self.temperature, alpha=self.alpha),

@@ -9,9 +9,10 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from methods import encoders
+from methods.sharing.matching import match_heads
 from tasks.errors import BadInput
 
-Init = Literal["mean", "first"]
+Init = Literal["mean", "first", "layer", "matched-mean"]
 
 
 def groups_of(layers: int, groups: int) -> list[int]:
@@ -19,7 +20,9 @@ def groups_of(layers: int, groups: int) -> list[int]:
     return [position * groups // layers for position in range(layers)]
 
 
-def share_layers(model: PreTrainedModel, groups: int, init: Init) -> PreTrainedModel:
+def share_layers(
+    model: PreTrainedModel, groups: int, init: Init, *, layer: int | None = None
+) -> PreTrainedModel:
     """Make the layers of a group one module, in place; return the model.
 
     Embeddings, pooler and classifier are untouched. `config.layer_groups` says which layers are one.
@@ -27,21 +30,32 @@ def share_layers(model: PreTrainedModel, groups: int, init: Init) -> PreTrainedM
     Args:
         model: an encoder of a known architecture whose layers have equal shapes.
         groups: number of distinct layers left.
-        init: the shared layer starts as the tensor-wise `mean` of its group or as the group's `first` layer.
+        init: the shared layer starts as the tensor-wise `mean` of its group, as the group's `first` layer, as
+            the one `layer` that the model keeps, or as the mean after the heads of every layer were paired
+            with those of the group's first (`matched-mean`).
+        layer: number of the layer to keep, from 0; with `init="layer"` and one group.
 
     Raises:
-        BadInput: there are fewer layers than groups.
+        BadInput: there are fewer layers than groups, or there is no such layer.
     """
     stack = encoders.stack(model)
     if groups > len(stack):
         raise BadInput(
             f"groups: {groups} asked for, but the model has {len(stack)} layers; give 1 to {len(stack)}"
         )
+    if layer is not None and layer >= len(stack):
+        raise BadInput(f"layer: {layer} asked for, but the model has layers 0 to {len(stack) - 1}")
     assignment = groups_of(len(stack), groups)
+    if init == "matched-mean":
+        parts = encoders.layers(model)
+        for part, group in zip(parts, assignment, strict=True):
+            match_heads(part, parts[assignment.index(group)])
     members = [
         [layer for layer, g in zip(stack, assignment, strict=True) if g == group] for group in range(groups)
     ]
-    if init == "mean":
+    if init == "layer":
+        members = [[stack[layer or 0]]]
+    elif init != "first":
         for layers in members:
             _become_mean(layers)
     for position, group in enumerate(assignment):

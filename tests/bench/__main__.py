@@ -6,23 +6,29 @@ import os
 import sys
 
 from benchmark.environment import processor
-from tests.bench import distillation, overhead, planning, rewards, training
+from tests.bench import distillation, overhead, planning, pretraining, rewards, training
 
 
 def main() -> None:
     """Print every figure with its bound; sections can be named on the command line."""
-    wanted = sys.argv[1:] or ["planning", "overhead", "training", "rewards", "distillation"]
+    wanted = sys.argv[1:] or ["planning", "overhead", "training", "rewards", "distillation", "pretraining"]
     print(f"# {processor()}, {os.cpu_count()} CPUs")
     if "planning" in wanted:
         for line in planning.measure():
             print(line, flush=True)
     if "overhead" in wanted:
         print(overhead.measure(), flush=True)
-    sections = (("training", training), ("rewards", rewards), ("distillation", distillation))
-    for name, section in sections:
+    glue = ("LEANBOARD_GLUE", "a folder with GLUE in the Hub's layout")
+    corpus = ("LEANBOARD_CORPUS", "a folder of .txt files with documents")
+    for name, section, (variable, content) in (
+        ("training", training, glue),
+        ("rewards", rewards, glue),
+        ("distillation", distillation, glue),
+        ("pretraining", pretraining, corpus),
+    ):
         if name in wanted:
-            if "LEANBOARD_GLUE" not in os.environ:
-                sys.exit(f"{name}: set LEANBOARD_GLUE to a folder with GLUE in the Hub's layout")
+            if variable not in os.environ:
+                sys.exit(f"{name}: set {variable} to {content}")
             for line in section.measure():
                 print(line, flush=True)
 

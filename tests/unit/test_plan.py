@@ -16,9 +16,13 @@ from methods.distillation.kd import KnowledgeDistillation
 from methods.distillation.patient_kd import PatientKD
 from methods.distillation.pea_kd import PeaKD
 from methods.distillation.tinybert import TinyBERT
+from methods.method import Method, Prerequisite
+from methods.pretraining.encoder import PretrainedEncoder
 from methods.pruning.head_pruning import HeadPruning
 from methods.pruning.random_heads import RandomHeads
 from methods.pruning.sixteen_heads import SixteenHeads
+from methods.settings import Training
+from methods.sharing.albert.albert import Albert
 from tasks.errors import BadInput
 from tasks.glue import RTE
 
@@ -245,3 +249,66 @@ def test_six_distillation_methods_share_every_teacher_and_what_it_said():
         if node.work.name.startswith("teacher-"):
             ((name, teacher),) = node.needs
             assert (name, built.nodes[teacher].seed) == ("finetune", node.seed)
+
+
+class FromText(Prerequisite, name="of-a-task", family="prerequisite"):
+    """A prerequisite of each task that builds on one of the sweep."""
+
+    def prerequisites(self):
+        return (PretrainedEncoder(),)
+
+    def produce(self, run, folder):
+        raise NotImplementedError
+
+
+class Reading(Method, name="reading", family="sharing"):
+    """Starts from an encoder of the sweep, and from another prerequisite that does."""
+
+    def prerequisites(self):
+        return (PretrainedEncoder(), FromText())
+
+    def encoder(self):
+        return "pretrained-encoder"
+
+    def compress(self, run):
+        raise NotImplementedError
+
+
+CORPUS = {"sha256": "c" * 64}
+
+
+def test_what_belongs_to_the_sweep_is_planned_once_and_stands_first():
+    built = plan((Reading(),), corpus=CORPUS)
+    shared = [node for node in built.nodes.values() if node.work.name == "pretrained-encoder"]
+    assert [(node.task, node.seed, node.name) for node in shared] == [("-", 0, "pretrained-encoder.-.0")]
+    assert shared[0].fingerprint in built.kept - built.rows
+    assert next(iter(built.nodes)) == shared[0].fingerprint
+    dependants = [node for node in built.nodes.values() if shared[0].fingerprint in node.builds_on]
+    assert len(dependants) == 2 * 2 * 2
+    assert len(built.nodes) == 1 + 2 * 2 * 2
+
+
+def test_neither_tasks_nor_their_training_decide_what_belongs_to_the_sweep():
+    def fingerprints(**changes):
+        built = plan((Reading(),), **{"corpus": CORPUS} | changes)
+        return {node.work.name: key for key, node in built.nodes.items()}
+
+    def same(**changes):
+        first, second = fingerprints(), fingerprints(**changes)
+        return first["pretrained-encoder"] == second["pretrained-encoder"]
+
+    assert same(limit=50) and same(selection=0.3) and same(tasks=[RTE]) and same(seeds=(7,))
+    slower = Training(precision="fp32", device="cpu", learning_rate=1e-6)
+    assert same(training=slower)
+    assert fingerprints()["reading"] != fingerprints(training=slower)["reading"]
+    assert not same(training=Training(precision="bf16", device="cpu"))
+    assert not same(corpus={"sha256": "d" * 64})
+    assert fingerprints()["reading"] != fingerprints(corpus={"sha256": "d" * 64})["reading"]
+
+
+def test_what_a_named_encoder_stands_for_decides():
+    own = Albert(pretrained="somebody/albert")
+    identity = {"id": "somebody/albert", "revision": "e" * 40}
+    built = plan((Finetune(), own), [RTE], (1,), models={"somebody/albert": identity})
+    tuned = next(node for node in built.nodes.values() if node.work.name == "albert")
+    assert built.decides(tuned)["params"]["pretrained"] == identity

@@ -113,3 +113,14 @@ def test_a_missing_key_is_refused_like_in_the_engine(schema, key):
 
 def test_every_key_is_described(schema):
     assert all(key.get("description") for key in schema["properties"].values())
+
+
+def test_fields_of_a_pretraining_are_checked_and_may_be_grids(schema):
+    def found(pretrained):
+        return errors(
+            schema, {**LEAST, "corpus": "texts", "methods": [{"albert": {"pretrained": pretrained}}]}
+        )
+
+    assert found("albert/albert-base-v2") == []
+    assert found({"share": {"grid": ["all", "none"]}, "layers": 2}) == []
+    assert found({"share": "some"}) and found({"sharing": "all"})

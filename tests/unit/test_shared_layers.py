@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
+from pydantic import ValidationError
 
 from methods import encoders
 from methods.inference import predict
@@ -48,3 +50,25 @@ def test_without_a_teacher_its_outputs_are_not_read(run):
     trial.results = {"finetune": trial.results["finetune"]}
     SharedLayers(alpha=0, groups=1).compress(trial)
     assert trial.cost.steps == 4
+
+
+def test_ways_to_start_and_a_factorised_table_reach_the_model(run):
+    for fields in ({"init": "matched-mean"}, {"init": "layer", "layer": 1, "embedding": 8}):
+        trial = run(layers=4)
+        model = SharedLayers(groups=1, **fields).compress(trial)
+        assert len(set(encoders.stack(model))) == 1
+        assert getattr(model.config, "word_embedding_size", None) == fields.get("embedding")
+        assert trial.cost.steps == 4
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"init": "layer", "groups": 1}, "go together"),
+        ({"layer": 2}, "go together"),
+        ({"init": "layer", "layer": 2}, "give groups: 1"),
+    ],
+)
+def test_one_layer_is_named_and_alone(fields, message):
+    with pytest.raises(ValidationError, match=message):
+        SharedLayers(**fields)

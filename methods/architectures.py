@@ -1,0 +1,30 @@
+"""Model classes by name: those of transformers, and our own where it has none."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import transformers
+from transformers import PreTrainedModel
+
+_ALBERT = "methods.sharing.albert.model"
+OWN = {"CompactAlbertModel": _ALBERT, "CompactAlbertForSequenceClassification": _ALBERT}
+"""Module of each class of ours. `<X>Model` is an encoder, `<X>ForSequenceClassification` has a classifier."""
+
+
+def find(name: str) -> type[PreTrainedModel]:
+    """Return the class that a config's `architectures` names."""
+    module = importlib.import_module(OWN[name]) if name in OWN else transformers
+    found: type[PreTrainedModel] = getattr(module, name)
+    return found
+
+
+def own_encoder(folder: Path) -> str | None:
+    """Return the class of the encoder in `folder` if it is one of ours; None for any other, or no folder."""
+    config = folder / "config.json"
+    if not config.is_file():
+        return None
+    names = json.loads(config.read_text()).get("architectures") or [""]
+    return names[0] if names[0] in OWN else None

@@ -1,0 +1,1 @@
+"""Pre-training on text without labels, as a part of the grid."""

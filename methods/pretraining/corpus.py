@@ -1,0 +1,48 @@
+"""From a pre-training work's fields to its text and its batches."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+from methods.pretraining.settings import Pretraining
+from methods.run import SweepRun
+from tasks.corpus.stream import Stream
+from tasks.corpus.text import Text
+from tasks.errors import BadInput
+from tasks.tokens import tokenizer
+
+
+def texts(run: SweepRun, settings: Pretraining, *, sweep_vocabulary: bool = False) -> Text:
+    """Return the sweep's corpus in tokens, of a vocabulary trained on it or of the sweep's encoder.
+
+    Raises:
+        BadInput: the sweep has no corpus, or it cannot be used.
+    """
+    if run.corpus is None:
+        raise BadInput("corpus: missing; give the sweep a folder of .txt files to pre-train on")
+    if sweep_vocabulary:
+        found = tokenizer(run.model.path, run.model.revision, run.corpus.offline)
+    else:
+        found = tokenizer(str(run.corpus.vocabulary(settings.tokenizer, settings.vocabulary)), None)
+    return run.corpus.text(found)
+
+
+def save_tokenizer(text: Text, settings: Pretraining, folder: Path) -> None:
+    """Write the tokenizer beside its model; whoever fine-tunes may not ask for positions never trained."""
+    backend = copy.deepcopy(text.tokenizer.backend)
+    backend.model_max_length = settings.length
+    backend.save_pretrained(folder)
+
+
+def stream(text: Text, settings: Pretraining, *, held_out: bool = False) -> Stream:
+    """Return the batches to train on, or those of the documents kept from training."""
+    return Stream(
+        text,
+        text.held_out if held_out else text.training,
+        length=settings.length,
+        batch_size=settings.batch_size // settings.accumulation,
+        pairing=settings.pairing,
+        max_predictions=settings.max_predictions,
+        seed=settings.seed,
+    )

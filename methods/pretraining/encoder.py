@@ -1,0 +1,164 @@
+"""An encoder pre-trained from scratch on the sweep's corpus; methods fine-tune it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from methods.pretraining.settings import Pretraining
+
+if TYPE_CHECKING:
+    from methods.run import SweepRun
+    from methods.sharing.albert.model import CompactAlbertModel
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "vocabulary": 30000,
+        "tokenizer": "unigram",
+        "length": 512,
+        "steps": 125_000,
+        "batch_size": 4096,
+        "accumulation": 64,
+        "learning_rate": 0.00176,
+        "layers": 12,
+        "hidden": 768,
+        "embedding": 128,
+        "dropout": 0.1,
+    },
+    "smoke": {"tokens": 2_000_000},
+}
+"""Fields by preset. `paper`: ALBERT-base, section 4.1 and the released code: LAMB, 3,125 steps of warm-up."""
+
+POSITIONS = 512
+"""Rows of the position table, as in the paper; those beyond `length` stay as they were drawn."""
+
+
+class PretrainedEncoder(
+    Pretraining,
+    name="pretrained-encoder",
+    family="prerequisite",
+    paper="Lan et al., ICLR 2020, arXiv 1909.11942",
+    version=1,
+):
+    """ALBERT's encoder of any size and sharing, trained on masked words and sentence order.
+
+    Leaves the encoder and its tokenizer in `model`, the heads in `heads.safetensors`, the accuracies on
+    documents kept from training in `summary.json`, and these and the curve in the notes.
+
+    The floor of a step of N tokens, m of them masked, is the time of its matrix products, forward
+    L (8 N H^2 + 4 N H F + 4 N H T) + 2 N E H + 2 m (H E + E V) operations (F the feed-forward width, T the
+    length) and twice that for the gradients, and of the optimiser's traffic, 28 bytes a parameter. Sharing
+    changes the second part only. `tests/bench/pretraining.py` measures both.
+    """
+
+    # Activations of 2,048 tokens stay in a processor's cache: 1.4 times as fast as all 8,192 at once.
+    accumulation: int = Field(4, ge=1, description="parts in which the batch of a step is computed")
+    preset: Literal["paper", "smoke"] | None = Field(
+        None, description="paper: ALBERT-base as published; smoke: a tenth of the default tokens"
+    )
+    layers: int = Field(4, ge=1, description="L")
+    hidden: int = Field(128, ge=8, description="H, the width of the layers")
+    heads: int | None = Field(None, ge=1, description="attention heads; by default one for 64 of the width")
+    ffn: int | None = Field(None, ge=1, description="width of the feed-forward part; by default 4 H")
+    embedding: int = Field(64, ge=8, description="E, the width of the tables; equal to H: no projection")
+    share: Literal["all", "attention", "ffn", "none"] = Field("all", description="what layers share")
+    groups: int = Field(1, ge=1, description="G: neighbours that share; 1: all layers")
+    dropout: float = Field(0.0, ge=0, lt=1, description="in layers and attention")
+    warm_start: bool = Field(
+        False,
+        description="vocabulary, widths, heads and weights of the sweep's encoder, its table factorised",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_preset(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("preset") not in PRESETS:
+            return data
+        preset = PRESETS[data["preset"]]
+        if data.keys() & {"tokens", "steps"}:
+            preset = {name: value for name, value in preset.items() if name not in ("tokens", "steps")}
+        return {**preset, **data}
+
+    def changed(self) -> dict[str, Any]:
+        """Fields that differ from the preset's, or without one from the defaults."""
+        preset = PRESETS.get(self.preset or "", {})
+        fields = type(self).model_fields
+        return {name: value for name, value in self if value != preset.get(name, fields[name].default)}
+
+    @model_validator(mode="after")
+    def _shape(self) -> Self:
+        heads = self.heads or max(1, self.hidden // 64)
+        if self.hidden % heads:
+            raise ValueError(f"hidden {self.hidden} is not divisible by {heads} heads")
+        if self.groups > self.layers:
+            raise ValueError(f"groups: {self.groups} asked for, but there are {self.layers} layers")
+        if self.length > POSITIONS:
+            raise ValueError(f"length: at most {POSITIONS}, the rows of the position table")
+        fixed = {"vocabulary", "tokenizer", "hidden", "heads", "ffn"} & self.changed().keys()
+        if self.warm_start and fixed:
+            raise ValueError(
+                f"warm_start takes {', '.join(sorted(fixed))} from the sweep's encoder; leave it out"
+            )
+        return self
+
+    def produce(self, run: SweepRun, folder: Path) -> None:
+        """Pre-train and write `model`, `heads.safetensors` and the notes.
+
+        Raises:
+            BadInput: there is no corpus, or it cannot be used.
+            Diverged: the loss or the gradient's norm is not finite.
+        """
+        import torch
+
+        from methods.pretraining.corpus import save_tokenizer, stream, texts
+        from methods.pretraining.heads import PretrainingModel, pretraining_loss, save
+        from methods.pretraining.loop import pretrain
+        from methods.pretraining.report import held_out, summary
+
+        text = texts(run, self, sweep_vocabulary=self.warm_start)
+        torch.manual_seed(self.seed)
+        model = PretrainingModel(self.build(run, len(text.tokenizer.backend)), pairs=self.pairing != "none")
+        model.to(run.device)
+        progress = pretrain(run, model, pretraining_loss, stream(text, self), self, flops=model.flops)
+        found = held_out(model, pretraining_loss, stream(text, self, held_out=True), bf16=run.bf16)
+        run.notes["pretraining"] = facts = summary(progress, text, found)
+        without_curve = {name: value for name, value in facts.items() if name != "curve"}
+        (folder / "summary.json").write_text(json.dumps(without_curve))
+        save(model, folder)
+        save_tokenizer(text, self, folder / "model")
+
+    def build(self, run: SweepRun, vocabulary: int) -> CompactAlbertModel:
+        """Make the encoder, with random weights or from the sweep's encoder."""
+        from methods.sharing.albert.model import CompactAlbertConfig, CompactAlbertModel
+        from methods.sharing.albert.warm_start import from_encoder
+
+        if self.warm_start:
+            return from_encoder(
+                run.model,
+                layers=self.layers,
+                embedding=self.embedding,
+                share=self.share,
+                groups=self.groups,
+                dropout=self.dropout,
+            )
+        return CompactAlbertModel(CompactAlbertConfig(**self.configuration(vocabulary)))
+
+    def configuration(self, vocabulary: int) -> dict[str, Any]:
+        """The encoder's configuration for a vocabulary of this size."""
+        return {
+            "vocab_size": vocabulary,
+            "embedding_size": self.embedding,
+            "hidden_size": self.hidden,
+            "num_hidden_layers": self.layers,
+            "num_hidden_groups": self.groups,
+            "num_attention_heads": self.heads or max(1, self.hidden // 64),
+            "intermediate_size": self.ffn or 4 * self.hidden,
+            "share": self.share,
+            "hidden_dropout_prob": self.dropout,
+            "attention_probs_dropout_prob": self.dropout,
+            "classifier_dropout": 0.1,
+            "max_position_embeddings": POSITIONS,
+        }

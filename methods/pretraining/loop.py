@@ -1,0 +1,181 @@
+"""Pre-training: the one training loop over a stream of text, with checkpoints and a curve."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from methods.attention import fastest_attention
+from methods.fit import decay_groups, descend, linear, require_finite, steps_per_read
+from methods.pretraining import state
+from methods.pretraining.lamb import Lamb
+from methods.pretraining.settings import Pretraining
+from methods.pretraining.state import Progress
+from methods.run import SweepRun
+from reports.record import Cost
+from tasks.corpus.stream import Stream, TextBatch
+
+Figures = dict[str, tuple[Tensor, Tensor]]
+"""Sum and count of each figure of a batch, so that means over many batches are exact."""
+TextLoss = Callable[[Any, TextBatch], tuple[Tensor, Figures]]
+"""Maps (model, batch) to the scalar that is minimised and to figures for the curve."""
+
+CHECKPOINT_SECONDS = 120.0
+"""Between two checkpoints."""
+_POINTS = 200
+"""Points of a curve, at most."""
+
+
+def optimizer(settings: Pretraining, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """Make the optimiser of the settings over parameter groups; a group's `scale` multiplies its rate."""
+    if settings.optimizer == "lamb":
+        return Lamb(groups, lr=settings.learning_rate)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, eps=1e-6, fused=True)
+
+
+def pretrain(
+    run: SweepRun,
+    model: nn.Module,
+    loss: TextLoss,
+    stream: Stream,
+    settings: Pretraining,
+    *,
+    flops: Callable[[TextBatch], float],
+    name: str = "pretraining",
+    steps: int | None = None,
+    groups: list[dict[str, Any]] | None = None,
+) -> Progress:
+    """Train `model` in place, on its device, and leave it in eval mode.
+
+    Every two minutes all that decides the rest goes to `run.resume`; called again after a kill with the same
+    arguments it goes on from there and ends with the same weights and curve. A phase that was finished is
+    only loaded. The cost is added to the run's; every window of steps is reported live.
+
+    Args:
+        run: where settings, seeds, folders and reports come from.
+        model: anything that `loss` takes; every parameter that requires a gradient is trained.
+        loss: what is minimised and what is shown.
+        stream: where the batches come from, each `batch_size / accumulation` sequences.
+        settings: rate, warm-up, optimiser, accumulation.
+        flops: forward operations on a batch, for the cost.
+        name: of this phase, unique within its work.
+        steps: optimiser steps; by default the settings'.
+        groups: parameter groups, by default all parameters, vectors without decay.
+
+    Raises:
+        Diverged: the loss or the gradient's norm is not finite.
+    """
+    total = steps or settings.total_steps
+    device = next(model.parameters()).device
+    stepper = optimizer(settings, groups or decay_groups(model, settings.weight_decay))
+    checkpoint = run.resume / f"{name}.pt" if run.resume else None
+    # Seeded first: what is restored replaces it.
+    torch.manual_seed(settings.seed)
+    restored = state.restore(checkpoint, model, stepper, stream, stream.text.digest) if checkpoint else None
+    progress = restored or Progress(position=stream.position)
+    earlier, window = run.cost.steps, math.ceil(total / _POINTS)
+    seconds, begun, saved = progress.seconds, time.perf_counter(), time.perf_counter()
+    unread: list[tuple[float, Tensor, Tensor]] = []
+    told = (begun, progress.cost.tokens)
+
+    def scalar(model: nn.Module, batch: TextBatch) -> Tensor:
+        value, figures = loss(model, batch)
+        _add(progress.window, figures)
+        return value
+
+    def read() -> None:
+        for behind, (learning_rate, value, norm) in zip(range(len(unread))[::-1], unread, strict=True):
+            advice = "lower learning_rate or raise warmup"
+            require_finite(progress.step - behind, float(value), float(norm), learning_rate, advice=advice)
+        unread.clear()
+
+    model.train()
+    with _fastest_attention(model):
+        for step in descend(
+            model,
+            stepper,
+            iter(stream),
+            scalar,
+            lambda step: settings.learning_rate * linear(step, total, settings.warmup),
+            steps=range(progress.step, total),
+            bf16=run.bf16,
+            accumulate=settings.accumulation,
+        ):
+            progress.step, progress.position = step.number, stream.position
+            progress.cost += _cost(step.batches, flops)
+            unread.append((step.learning_rate, step.loss, step.norm))
+            now = time.perf_counter()
+            progress.seconds = seconds + now - begun
+            ends = step.number % window == 0 or step.number == total
+            due = checkpoint is not None and (now - saved > CHECKPOINT_SECONDS or step.number == total)
+            if ends or due or len(unread) == steps_per_read(device):
+                read()
+            if ends:
+                means = _means(progress.window)
+                progress.curve.append({"step": step.number, **means, "learning_rate": step.learning_rate})
+                progress.window.clear()
+                speed = (progress.cost.tokens - told[1]) / max(now - told[0], 1e-9)
+                told = (now, progress.cost.tokens)
+                live = {**means, "learning_rate": step.learning_rate, "tokens_per_second": speed}
+                run.report(earlier + step.number, live)
+            if due and checkpoint:
+                state.save(checkpoint, model, stepper, progress, stream.text.digest)
+                saved = time.perf_counter()
+    model.eval()
+    run.cost += progress.cost
+    return progress
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, loss: TextLoss, stream: Stream, *, bf16: bool = False
+) -> dict[str, tuple[float, int]]:
+    """Return mean and count of every figure over all examples of a stream; the model is left in eval mode."""
+    device = next(model.parameters()).device
+    sums: Figures = {}
+    model.eval()
+    with _fastest_attention(model), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+        for batch in stream.once():
+            _add(sums, loss(model, batch.to(device))[1])
+    means = _means(sums)
+    return {name: (means[name], int(count)) for name, (_, count) in sums.items() if name in means}
+
+
+def _add(sums: Figures, figures: Figures) -> None:
+    for name, (value, count) in figures.items():
+        before = sums.get(name)
+        # In double precision, so that sums over a long corpus stay exact counts.
+        value, count = value.detach().double(), count.detach().double()
+        sums[name] = (before[0] + value, before[1] + count) if before else (value, count)
+
+
+def _means(sums: Figures) -> dict[str, float]:
+    """Means of the figures that were counted at all."""
+    return {name: float(value / count) for name, (value, count) in sums.items() if float(count)}
+
+
+def _cost(batches: list[TextBatch], flops: Callable[[TextBatch], float]) -> Cost:
+    return Cost(
+        steps=1,
+        examples=sum(len(batch.pairs) for batch in batches),
+        tokens=sum(batch.tokens for batch in batches),
+        # A backward pass costs twice the forward one: gradients of inputs and of weights.
+        flops=sum(3 * flops(batch) for batch in batches),
+    )
+
+
+@contextmanager
+def _fastest_attention(model: nn.Module) -> Iterator[None]:
+    """For every encoder within the model."""
+    with ExitStack() as stack:
+        for part in model.modules():
+            if isinstance(part, PreTrainedModel):
+                stack.enter_context(fastest_attention(part))
+        yield

@@ -1,0 +1,55 @@
+"""What a pre-training work says about itself in its notes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from methods.pretraining.loop import TextLoss, evaluate
+from methods.pretraining.state import Progress
+from tasks.corpus.stream import Stream
+from tasks.corpus.text import Text
+
+_Z = 1.959963984540054
+"""The normal quantile of a 95 % interval."""
+
+
+def held_out(model: nn.Module, loss: TextLoss, stream: Stream, *, bf16: bool = False) -> dict[str, Any]:
+    """Return every figure on documents kept from training; accuracies with n and a 95 % interval."""
+    found: dict[str, Any] = {}
+    for name, (mean, count) in evaluate(model, loss, stream, bf16=bf16).items():
+        found[name] = mean
+        if name.endswith("_accuracy"):
+            found[f"{name}_ci"] = list(wilson(mean, count))
+            found[f"{name}_n"] = count
+    return found
+
+
+def summary(progress: Progress, text: Text, found: dict[str, Any]) -> dict[str, Any]:
+    """Return the curve, the held-out figures and what they are to be compared with."""
+    return {
+        "steps": progress.step,
+        "tokens": progress.cost.tokens,
+        "tokens_per_second": progress.cost.tokens / max(progress.seconds, 1e-9),
+        "epochs": progress.cost.tokens / int(text.tokens(text.training).sum()),
+        "unigram_entropy": unigram_entropy(text),
+        "held_out": found,
+        "curve": progress.curve,
+    }
+
+
+def unigram_entropy(text: Text) -> float:
+    """Entropy of the token frequencies in nats: the masked-word loss of a model that sees no context."""
+    counts = np.bincount(text.ids)
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """95 % interval of a share of n trials (Wilson, 1927)."""
+    spread = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+    centre = share + _Z**2 / (2 * n)
+    return (centre - spread) / (1 + _Z**2 / n), (centre + spread) / (1 + _Z**2 / n)

@@ -1,0 +1,67 @@
+"""How an encoder is pre-trained on the sweep's corpus; the fields every pre-training node has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import Field, model_validator
+
+from methods.method import SweepPrerequisite
+
+if TYPE_CHECKING:
+    from tasks.corpus.segments import Pairing
+
+Objective = Literal["mlm+sop", "mlm+sop-official", "mlm+nsp", "mlm"]
+_PAIRING: dict[str, Pairing] = {
+    "mlm+sop": "sop",
+    "mlm+sop-official": "sop-official",
+    "mlm+nsp": "nsp",
+    "mlm": "none",
+}
+
+
+class Pretraining(SweepPrerequisite):
+    """Fields of all works that train on the sweep's `corpus`; by default half an hour on two cores."""
+
+    vocabulary: int = Field(8000, ge=64, description="entries of the vocabulary trained on the corpus")
+    tokenizer: Literal["wordpiece", "unigram"] = Field(
+        "wordpiece", description="kind of the vocabulary; unigram is ALBERT's SentencePiece"
+    )
+    length: int = Field(64, ge=8, description="most tokens of a sequence")
+    objective: Objective = Field("mlm+sop", description="what is learnt beside masked words")
+    max_predictions: int = Field(20, ge=1, description="most masked tokens of a sequence")
+    tokens: int | None = Field(None, ge=1, description="tokens to train on; by default 20 million")
+    steps: int | None = Field(None, ge=1, description="optimiser steps, instead of tokens")
+    batch_size: int = Field(128, ge=1, description="sequences per optimiser step")
+    accumulation: int = Field(1, ge=1, description="parts in which the batch of a step is computed")
+    optimizer: Literal["lamb", "adamw"] = Field("lamb", description="the optimiser")
+    learning_rate: float = Field(5e-3, gt=0, description="peak rate; then linear decay")
+    warmup: float = Field(0.025, ge=0, lt=1, description="share of the steps with rising rate")
+    weight_decay: float = Field(0.01, ge=0, description="decay; biases and norms are exempt")
+    seed: int = Field(1, ge=0, description="decides weights, order, segments, masks and dropout")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.tokens is not None and self.steps is not None:
+            raise ValueError("give tokens or steps, not both")
+        if self.batch_size % self.accumulation:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be cut into {self.accumulation} equal parts"
+            )
+        return self
+
+    @property
+    def pairing(self) -> Pairing:
+        """What the second segment of an example is."""
+        return _PAIRING[self.objective]
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps: as given, or as many as see `tokens` in full sequences."""
+        if self.steps is not None:
+            return self.steps
+        return max(1, round((self.tokens or 20_000_000) / (self.batch_size * self.length)))
+
+    def cost(self) -> float:
+        """Twenty fine-tunings."""
+        return 20.0

@@ -1,0 +1,81 @@
+"""Where a training run stands, on disk: what the next attempt needs to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reports.record import Cost
+from tasks.corpus.stream import START, Position, Stream
+
+
+@dataclass
+class Progress:
+    """What a training run has done so far, apart from weights and the optimiser."""
+
+    step: int = 0
+    position: Position = START
+    seconds: float = 0.0
+    """Spent training, over all attempts."""
+    cost: Cost = field(default_factory=Cost)
+    curve: list[dict[str, float]] = field(default_factory=list)
+    """Means over equal windows of steps."""
+    window: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    """Sum and count of each figure in the window that is not over."""
+
+
+def save(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, data: str
+) -> None:
+    """Replace the checkpoint at `path`, whole: a kill leaves the old one or the new one."""
+    plain = {each.name: getattr(progress, each.name) for each in fields(progress)}
+    state = {
+        **plain,
+        "position": tuple(progress.position),
+        "cost": progress.cost.model_dump(),
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "random": torch.get_rng_state(),
+        "data": data,
+    }
+    if torch.cuda.is_available():
+        state["random_cuda"] = torch.cuda.get_rng_state()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    own = path.with_suffix(f".{os.getpid()}")
+    torch.save(state, own)
+    os.replace(own, path)  # noqa: PTH105 - atomic
+
+
+def restore(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, stream: Stream, data: str
+) -> Progress | None:
+    """Put model, optimiser, stream and random state back to where the checkpoint at `path` was made.
+
+    Returns:
+        What was done before; None, and nothing is changed, where there is no checkpoint of this data.
+    """
+    if not path.is_file():
+        return None
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if state["data"] != data:
+        return None
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    stream.position = Position(*state["position"])
+    torch.set_rng_state(state["random"])
+    if "random_cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["random_cuda"])
+    device = next(model.parameters()).device
+    return Progress(
+        step=state["step"],
+        position=stream.position,
+        seconds=state["seconds"],
+        cost=Cost(**state["cost"]),
+        curve=state["curve"],
+        window={name: (a.to(device), b.to(device)) for name, (a, b) in state["window"].items()},
+    )

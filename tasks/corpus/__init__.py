@@ -1,0 +1,1 @@
+"""Text without labels, from documents on disk to batches for pre-training."""

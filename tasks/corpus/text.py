@@ -1,0 +1,152 @@
+"""A corpus as token ids with its words, sentences and documents; made once, then mapped into memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.corpus.declaration import Corpus
+from tasks.corpus.sentences import sentences
+from tasks.errors import BadInput
+from tasks.tokens import Tokenizer, written_whole
+
+_FORMAT = 1
+"""Raised whenever the files or what is in them change."""
+
+_FILES = {"ids": np.int32, "words": np.uint8, "sentences": np.int64, "documents": np.int64}
+_CHUNK = 256
+"""Documents tokenised at a time."""
+_HELD_OUT = 50
+"""One document in so many is kept from training, evenly spread; more where there are few documents."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A tokenised corpus of n documents."""
+
+    ids: NDArray[np.int32]
+    """Token ids of the whole corpus without special tokens, memory-mapped."""
+    words: NDArray[np.uint8]
+    """1 where a token begins a word, else 0; as long as `ids`."""
+    sentences: NDArray[np.int64]
+    """Sentence i is `ids[sentences[i]:sentences[i + 1]]`, never empty."""
+    documents: NDArray[np.int64]
+    """Document i has the sentences `documents[i]` to `documents[i + 1] - 1`; shape (n + 1,)."""
+    tokenizer: Tokenizer
+    digest: str
+    """Of all that decides the arrays."""
+
+    def __len__(self) -> int:
+        return len(self.documents) - 1
+
+    @property
+    def held_out(self) -> NDArray[np.int64]:
+        """Numbers of the documents that are never trained on."""
+        every = max(2, min(_HELD_OUT, len(self) // 2))
+        return np.arange(every - 1, len(self), every)
+
+    @property
+    def training(self) -> NDArray[np.int64]:
+        """Numbers of all other documents."""
+        return np.setdiff1d(np.arange(len(self)), self.held_out)
+
+    def tokens(self, documents: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count the tokens of each of the documents."""
+        begin, end = self.documents[documents], self.documents[documents + 1]
+        return self.sentences[end] - self.sentences[begin]
+
+
+def tokenised(corpus: Corpus, tokenizer: Tokenizer, *, cache: Path, offline: bool = False) -> Text:
+    """Return the corpus as tokens, from the cache where it is there; memory stays flat while it is made.
+
+    Args:
+        corpus: a located corpus.
+        tokenizer: the tokenizer.
+        cache: folder of all that is prepared once.
+        offline: never touch the network.
+
+    Raises:
+        BadInput: the corpus is empty, not UTF-8 or one document, or the cache cannot be written.
+    """
+    decides = {
+        "format": _FORMAT,
+        "corpus": corpus.identity(),
+        "tokenizer": tokenizer.digest,
+        "libraries": {name: version(name) for name in ("tokenizers", "transformers", "datasets")},
+    }
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    folder = cache / "corpora" / f"{corpus.name.replace('/', '-')}-{digest[:32]}"
+    if not folder.is_dir():
+        try:
+            with written_whole(folder) as own:
+                _write(corpus, tokenizer, own, offline)
+        except OSError as error:
+            raise BadInput(
+                f"cache: {folder.parent} cannot be written: {error}; choose another folder"
+            ) from error
+    arrays = {
+        name: np.fromfile(folder / name, dtype) for name, dtype in _FILES.items() if name == "documents"
+    }
+    mapped = {name: np.asarray(np.memmap(folder / name, dtype, "r")) for name, dtype in _FILES.items()}
+    return Text(**(mapped | arrays), tokenizer=tokenizer, digest=digest)
+
+
+def _write(corpus: Corpus, tokenizer: Tokenizer, folder: Path, offline: bool) -> None:
+    """Tokenise chunk by chunk, each array appended to a file of its own."""
+    token, sentence, documents = 0, 0, 0
+    files = {name: (folder / name).open("wb") for name in _FILES}
+
+    def append(name: str, values: list[int]) -> None:
+        files[name].write(np.asarray(values, _FILES[name]).tobytes())
+
+    try:
+        append("sentences", [0])
+        append("documents", [0])
+        remaining = corpus.documents(offline)
+        while chunk := list(islice(remaining, _CHUNK)):
+            for document in _encoded(chunk, tokenizer):
+                for ids, words in document:
+                    append("ids", ids)
+                    append("words", words)
+                    token, sentence = token + len(ids), sentence + 1
+                    append("sentences", [token])
+                if document:
+                    append("documents", [sentence])
+                    documents += 1
+    finally:
+        for file in files.values():
+            file.close()
+    if not documents:
+        raise BadInput(f"corpus: {corpus.name!r} is empty; it needs documents with text")
+    if documents == 1:
+        raise BadInput(
+            f"corpus: {corpus.name!r} has no document boundaries: all of it is one document; put a blank "
+            "line between documents, or give a data set with a document a row"
+        )
+
+
+def _encoded(documents: list[list[str]], tokenizer: Tokenizer) -> Iterator[list[tuple[list[int], list[int]]]]:
+    """Yield each document as its sentences: token ids, and 1 at every token that begins a word."""
+    cut = [
+        [sentence for paragraph in document for sentence in sentences(paragraph)] for document in documents
+    ]
+    encodings = iter(
+        tokenizer.backend.backend_tokenizer.encode_batch(
+            [sentence for document in cut for sentence in document], add_special_tokens=False
+        )
+    )
+    for document in cut:
+        encoded = [next(encodings) for _ in document]
+        yield [(one.ids, _word_begins(one.word_ids)) for one in encoded if one.ids]
+
+
+def _word_begins(numbers: list[int | None]) -> list[int]:
+    return [int(number != before) for number, before in zip(numbers, [None, *numbers], strict=False)]

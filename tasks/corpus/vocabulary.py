@@ -1,0 +1,128 @@
+"""Vocabularies trained on a corpus: SentencePiece's unigram model or WordPiece, both lower-cased."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tasks.corpus.declaration import Corpus
+from tasks.errors import BadInput
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Kind = Literal["wordpiece", "unigram"]
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def train(corpus: Corpus, kind: Kind, size: int, folder: Path, *, offline: bool = False) -> Path:
+    """Train a vocabulary and write it as a tokenizer that transformers loads; return the folder.
+
+    Texts are lower-cased and lose their accents, as ALBERT's and BERT's uncased models do. WordPiece comes
+    out the same in every process; the unigram model may not, as the trainer adds up in the order of a hash
+    table, so whoever needs the same one keeps the files.
+
+    Args:
+        corpus: what it is trained on.
+        kind: `unigram` as in ALBERT (Kudo & Richardson, EMNLP 2018), or `wordpiece` as in BERT.
+        size: entries, special tokens included.
+        folder: where it is written.
+        offline: never touch the network.
+
+    Raises:
+        BadInput: the corpus is too small for so many entries.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    backend = _wordpiece() if kind == "wordpiece" else _unigram()
+    with _one_thread():
+        backend.train_from_iterator(_paragraphs(corpus, offline), _trainer(kind, size))
+    if backend.get_vocab_size() < size:
+        raise BadInput(
+            f"vocabulary: the corpus {corpus.name!r} gives {backend.get_vocab_size()} entries, "
+            f"{size} were asked for; lower the vocabulary or take more text"
+        )
+    _frame(backend)
+    pad, unknown, first, separator, mask = SPECIAL
+    PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token=pad,
+        unk_token=unknown,
+        cls_token=first,
+        sep_token=separator,
+        mask_token=mask,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    ).save_pretrained(folder)
+    return folder
+
+
+def _paragraphs(corpus: Corpus, offline: bool) -> Iterator[str]:
+    for document in corpus.documents(offline):
+        yield from document
+
+
+def _wordpiece() -> Tokenizer:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    return backend
+
+
+def _unigram() -> Tokenizer:
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    backend = Tokenizer(models.Unigram())
+    backend.normalizer = normalizers.Sequence(
+        [
+            normalizers.Replace("``", '"'),
+            normalizers.Replace("''", '"'),
+            normalizers.NFKD(),
+            normalizers.StripAccents(),
+            normalizers.Lowercase(),
+            normalizers.Replace(Regex(" {2,}"), " "),
+        ]
+    )
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
+    return backend
+
+
+def _trainer(kind: Kind, size: int) -> Any:
+    from tokenizers import trainers
+
+    shared: dict[str, Any] = {"vocab_size": size, "special_tokens": list(SPECIAL), "show_progress": False}
+    if kind == "wordpiece":
+        return trainers.WordPieceTrainer(**shared)
+    return trainers.UnigramTrainer(unk_token="[UNK]", **shared)
+
+
+def _frame(backend: Tokenizer) -> None:
+    """Put [CLS] and [SEP] around texts and pairs, as BERT and ALBERT do."""
+    from tokenizers import processors
+
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, backend.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
+    )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let the trainer add up in one order: the sum of floats depends on it."""
+    before = os.environ.get("TOKENIZERS_PARALLELISM")
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TOKENIZERS_PARALLELISM"]
+        else:
+            os.environ["TOKENIZERS_PARALLELISM"] = before

@@ -1,0 +1,68 @@
+"""The method: which encoder it names, what it fine-tunes, and the paper's settings."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from test_albert_model import model
+
+from methods import checkpoint
+from methods.pretrained import Source
+from methods.pretraining.encoder import PretrainedEncoder
+from methods.sharing.albert.albert import PAPER, Albert
+from tasks.errors import BadInput
+
+
+def with_encoder(trial, folder):
+    """The trial as the engine hands it over once the pre-training is done."""
+    checkpoint.save(model(), folder / "model")
+    (folder / "summary.json").write_text(json.dumps({"steps": 3}))
+    trial.results = {"pretrained-encoder": folder}
+    trial.model = Source("pretrained-encoder", None, str(folder / "model"))
+    return trial
+
+
+def test_it_needs_its_pretraining_or_names_a_checkpoint():
+    own = Albert(pretrained=PretrainedEncoder(share="none"))
+    assert own.prerequisites() == (PretrainedEncoder(share="none"),)
+    assert own.encoder() == "pretrained-encoder"
+    assert own.label == "albert:pretrained.share=none"
+    released = Albert(pretrained="albert/albert-base-v2")
+    assert (released.prerequisites(), released.encoder()) == ((), "albert/albert-base-v2")
+    assert released.models() == ("albert/albert-base-v2",) and own.models() == ()
+    assert Albert().label == "albert"
+    assert Albert(**own.model_dump(mode="json")) == own
+
+
+def test_it_fine_tunes_the_encoder_and_keeps_what_is_known_of_it(run, tmp_path):
+    trial = with_encoder(run(), tmp_path / "encoder")
+    tuned = Albert(epochs=2, batch_size=16).compress(trial)
+    assert trial.cost.steps == 4
+    assert trial.notes["pretraining"] == {"steps": 3}
+    stack = tuned.bert.encoder.layer
+    assert stack[0] is stack[3]
+    before = checkpoint.load(tmp_path / "encoder" / "model")
+    assert not torch.equal(stack[0].output.dense.weight, before.encoder.layer[0].output.dense.weight)
+
+
+def test_the_paper_s_settings_are_those_of_the_task(run, tmp_path, monkeypatch):
+    trial = with_encoder(run(), tmp_path / "encoder")
+    trial.task = trial.task.model_copy(update={"name": "rte"})
+    asked = {}
+    monkeypatch.setattr(trial, "fit", lambda model, **named: asked.update(named, model=model))
+    Albert(preset="paper").compress(trial)
+    training = asked["training"]
+    assert (asked["steps"], training.learning_rate, training.batch_size) == (800, 3e-5, 32)
+    from methods.fit import linear
+
+    assert linear(199, 800, training.warmup) < 1 and linear(200, 800, training.warmup) == 1
+    assert asked["model"].config.hidden_dropout_prob == 0.1
+    assert asked["model"].bert.encoder.layer[0].output.dropout.p == 0.1
+    Albert(preset="paper", learning_rate=1e-4).compress(trial)
+    assert asked["training"].learning_rate == 1e-4
+    trial.task = trial.task.model_copy(update={"name": "other"})
+    with pytest.raises(BadInput, match="no settings for other"):
+        Albert(preset="paper").compress(trial)
+    assert PAPER.keys() == {"cola", "sst2", "mrpc", "qnli", "rte"}

@@ -1,0 +1,152 @@
+"""From text on disk to tokens with words, sentences and documents."""
+
+from __future__ import annotations
+
+import datasets
+import numpy as np
+import pytest
+from tiny_corpus import STAGES, VOCABULARY, access, tokens, write_corpus
+from tiny_tasks import own_cache
+
+from tasks.corpus.declaration import Corpus
+from tasks.corpus.sentences import sentences
+from tasks.errors import BadInput
+from tasks.tokens import tokenizer
+
+
+@pytest.mark.parametrize(
+    ("paragraph", "expected"),
+    [
+        ("One. Two? Three!", ["One.", "Two?", "Three!"]),
+        ("Mr. Smith met Dr. Jones. They left.", ["Mr. Smith met Dr. Jones.", "They left."]),
+        ('He said "go." She went.', ['He said "go."', "She went."]),
+        ("J. R. R. Tolkien wrote. So did C. S. Lewis.", ["J. R. R. Tolkien wrote.", "So did C. S. Lewis."]),
+        ("It cost 3.50 dollars, e.g. Tuesday. Then 4.", ["It cost 3.50 dollars, e.g. Tuesday.", "Then 4."]),
+        ("no capital. after it", ["no capital. after it"]),
+        ("", []),
+        ("   ", []),
+    ],
+)
+def test_sentences_end_where_a_reader_ends_them(paragraph, expected):
+    assert sentences(paragraph) == expected
+
+
+def test_no_word_is_lost_between_sentences():
+    text = 'A b. C d! (E f.) "G h?" I j: k. L'
+    assert " ".join(sentences(text)).split() == text.split()
+
+
+def test_a_folder_gives_documents_of_paragraphs(tmp_path):
+    (tmp_path / "b.txt").write_text("three\n", encoding="utf-8")
+    (tmp_path / "a.txt").write_text("\n\none\ntwo\n\n  \n\ntwo a", encoding="utf-8-sig")
+    (tmp_path / "README.md").write_text("not a text")
+    corpus = Corpus(source=".").located(tmp_path)
+    assert list(corpus.documents()) == [["one", "two"], ["two a"], ["three"]]
+
+
+def test_a_data_set_gives_a_document_a_row(tmp_path, monkeypatch):
+    own_cache(monkeypatch, tmp_path / "hf")
+    rows = {"body": ["One. Two.\nThree.", " ", "Four."], "id": [1, 2, 3]}
+    datasets.Dataset.from_dict(rows).to_parquet(tmp_path / "data" / "train.parquet")
+    corpus = Corpus(source="data", column="body").located(tmp_path)
+    assert list(corpus.documents()) == [["One. Two.", "Three."], ["Four."]]
+    with pytest.raises(BadInput, match="no column 'text'; it has body, id"):
+        list(Corpus(source="data").located(tmp_path).documents())
+
+
+def test_identity_is_the_content_not_the_place(tmp_path):
+    first, second = (write_corpus(tmp_path / name) for name in ("x", "y"))
+    identities = [Corpus(source=str(folder)).identity() for folder in (first, second)]
+    assert identities[0] == identities[1]
+    assert str(tmp_path) not in str(identities)
+    (second / "texts.txt").write_text("other")
+    assert Corpus(source=str(second)).identity() != identities[0]
+
+
+def test_bad_sources_are_refused_with_advice(tmp_path):
+    with pytest.raises(BadInput, match="no folder"):
+        Corpus(source="./nowhere").located(tmp_path)
+    with pytest.raises(BadInput, match="name the commit"):
+        Corpus(source="somebody/texts").located(tmp_path)
+    pinned = f"somebody/texts@{'a' * 40}"
+    assert Corpus(source=pinned).located(tmp_path).identity() == {
+        "id": "somebody/texts",
+        "revision": "a" * 40,
+        "split": "train",
+        "column": "text",
+    }
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match="is empty"):
+        Corpus(source="empty").located(tmp_path).identity()
+
+
+def _encode(folder, text, encoding="utf-8"):
+    corpus = access(folder)
+    vocabulary = tokenizer(str(corpus.vocabulary("wordpiece", VOCABULARY)), None)
+    (folder / "bad").mkdir()
+    (folder / "bad" / "a.txt").write_bytes(text.encode(encoding))
+    bad = type(corpus)(Corpus(source="bad").located(folder), corpus.cache)
+    return bad.text(vocabulary)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "message"),
+    [
+        ("", "utf-8", "is empty"),
+        ("\n \n", "utf-8", "is empty"),
+        ("One.\nTwo.\nThree.", "utf-8", "no document boundaries"),
+        ("Café.\n\nOlé.", "latin-1", "is not UTF-8"),
+    ],
+)
+def test_texts_that_cannot_be_used_are_refused(tmp_path, text, encoding, message):
+    with pytest.raises(BadInput, match=message):
+        _encode(tmp_path, text, encoding)
+    assert not list((tmp_path / "cache" / "corpora").glob("bad-*"))
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "unigram"])
+def test_tokens_know_their_words_sentences_and_documents(tmp_path, kind):
+    text = tokens(access(tmp_path), kind)
+    backend = text.tokenizer.backend
+    assert len(backend) == VOCABULARY
+    assert len(text) == 60
+    assert len(text.sentences) - 1 == 60 * len(STAGES)
+    assert text.sentences[0] == 0 and text.sentences[-1] == len(text.ids) == len(text.words)
+    assert text.documents.tolist() == list(range(0, 60 * len(STAGES) + 1, len(STAGES)))
+    assert (np.diff(text.sentences) > 0).all()
+    assert text.words[text.sentences[:-1]].all()
+    for number, stage in enumerate(STAGES):
+        begin, end = text.sentences[number : number + 2]
+        assert backend.decode(text.ids[begin:end]).startswith(stage)
+        # A word begins with every blank; WordPiece takes the full stop for a word of its own.
+        spoken = backend.decode(text.ids[begin:end]).replace(" .", ".").split()
+        assert text.words[begin:end].sum() == len(spoken) + (kind == "wordpiece")
+
+
+def test_a_trained_vocabulary_frames_pairs_and_is_lower_cased(tmp_path):
+    backend = tokens(access(tmp_path)).tokenizer.backend
+    both = backend("Dawn.", "NOON.")
+    first, second = (backend.tokenize(word) for word in ("dawn.", "noon."))
+    assert backend.convert_ids_to_tokens(both["input_ids"]) == ["[CLS]", *first, "[SEP]", *second, "[SEP]"]
+    assert both["token_type_ids"] == [0] * (len(first) + 2) + [1] * (len(second) + 1)
+    assert backend.mask_token_id is not None and backend.unk_token == "[UNK]"
+
+
+def test_a_vocabulary_larger_than_the_corpus_gives_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="entries, 5000 were asked for"):
+        access(tmp_path, documents=4).vocabulary("wordpiece", 5000)
+
+
+def test_what_was_prepared_is_taken_from_the_cache(tmp_path, monkeypatch):
+    corpus = access(tmp_path)
+    before = tokens(corpus)
+    monkeypatch.setattr(Corpus, "documents", lambda *_: pytest.fail("read again"))
+    again = tokens(corpus)
+    assert np.array_equal(before.ids, again.ids) and before.digest == again.digest
+
+
+def test_every_document_is_trained_on_or_held_out(tmp_path):
+    text = tokens(access(tmp_path))
+    assert sorted([*text.training, *text.held_out]) == list(range(60))
+    assert 1 <= len(text.held_out) <= 3
+    assert text.tokens(text.training).sum() + text.tokens(text.held_out).sum() == len(text.ids)

@@ -1,0 +1,228 @@
+"""Segments, masks and the stream: what a pre-training batch is made of."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from tiny_corpus import access, tokens
+
+from tasks.corpus.masking import choose, corrupt, draw_lengths
+from tasks.corpus.segments import NO_LABEL, spans
+from tasks.corpus.stream import Position, Stream
+from tasks.errors import BadInput
+
+LENGTH = 32
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    return tokens(access(tmp_path_factory.mktemp("corpus"), documents=400))
+
+
+def cut(text, pairing, seed=0, documents=None):
+    chosen = text.training if documents is None else documents
+    return spans(text, chosen, length=LENGTH, pairing=pairing, rng=np.random.default_rng(seed))
+
+
+def document_of(text, place):
+    return np.searchsorted(text.sentences[text.documents], place, side="right") - 1
+
+
+def stream(text, pairing="sop", batch_size=16, **changes):
+    settings = {"length": LENGTH, "max_predictions": 20, "seed": 3} | changes
+    return Stream(text, text.training, batch_size=batch_size, pairing=pairing, **settings)
+
+
+def test_a_negative_is_the_pair_swapped_and_half_of_the_pairs_are(text):
+    """Order tells the label, the parts are the same neighbours of one document."""
+    found = [cut(text, "sop", seed) for seed in range(3)]
+    first, second, labels = (
+        np.concatenate([getattr(f, n) for f in found]) for n in ("first", "second", "labels")
+    )
+    paired = labels != NO_LABEL
+    assert paired.mean() > 0.8
+    assert abs(labels[paired].mean() - 0.5) < 0.03
+    earlier = first[paired, 0] < second[paired, 0]
+    assert np.array_equal(earlier, labels[paired] == 0)
+    assert (document_of(text, first[paired, 0]) == document_of(text, second[paired, 0])).all()
+    # Nothing of a single segment is left over.
+    assert (second[~paired] == 0).all()
+
+
+def test_swapping_takes_the_same_chunks_apart_the_same_way(text):
+    """Whatever is swapped, a chunk's two parts are neighbours: only tokens cut off for length stand between."""
+    found = cut(text, "sop")
+    paired = found.labels != NO_LABEL
+    swapped = (found.labels == 1)[paired]
+    left = np.where(swapped[:, None], found.second[paired], found.first[paired])
+    right = np.where(swapped[:, None], found.first[paired], found.second[paired])
+    assert (left[:, 1] <= right[:, 0]).all()
+    uncut = (left[:, 1] - left[:, 0]) + (right[:, 1] - right[:, 0]) < LENGTH - 3
+    assert uncut.any()
+    assert (left[uncut, 1] == right[uncut, 0]).all()
+
+
+def test_every_example_fits_and_few_aim_short(text):
+    for pairing in ("sop", "sop-official", "nsp", "none"):
+        found = cut(text, pairing)
+        sizes = (np.diff(found.first, axis=1) + np.diff(found.second, axis=1))[:, 0]
+        assert sizes.min() >= 1
+        assert sizes.max() <= LENGTH - (2 if pairing == "none" else 3)
+        assert (found.first[:, 1] > found.first[:, 0]).all()
+
+
+def test_targets_are_short_one_time_in_ten(text):
+    from tasks.corpus.segments import _Cutter
+
+    cutter = _Cutter(text, text.training, 29, "sop", np.random.default_rng(0))
+    targets = np.array([cutter._target() for _ in range(20_000)])
+    assert ((targets >= 2) & (targets <= 29)).all()
+    # A uniform target is the longest one time in 28.
+    assert abs((targets < 29).mean() - 0.1 * 27 / 28) < 0.01
+
+
+def test_next_sentences_are_of_another_document_half_of_the_time(text):
+    found = cut(text, "nsp")
+    paired = found.labels != NO_LABEL
+    same = document_of(text, found.first[:, 0]) == document_of(text, found.second[:, 0])
+    assert np.array_equal(same[paired], found.labels[paired] == 0)
+    assert abs(found.labels[paired].mean() - 0.5) < 0.06
+    next_to = found.labels == 0
+    assert (found.first[next_to, 0] < found.second[next_to, 0]).all()
+
+
+def test_the_official_code_calls_pairs_of_two_documents_swapped(text):
+    found = cut(text, "sop-official")
+    crossing = document_of(text, found.first[:, 0]) != document_of(text, found.second[:, 0])
+    assert crossing.any() and (found.labels[crossing] == 1).all()
+    assert (found.labels != NO_LABEL).all()
+
+
+def test_without_an_objective_there_is_one_segment(text):
+    found = cut(text, "none")
+    assert (found.labels == NO_LABEL).all() and (found.second == 0).all()
+    # Every token is in at most one example.
+    spans_in_order = found.first[np.argsort(found.first[:, 0])]
+    assert (spans_in_order[1:, 0] >= spans_in_order[:-1, 1]).all()
+
+
+def test_one_document_finds_others_for_its_random_segments(text):
+    found = cut(text, "nsp", documents=text.training[:1])
+    assert len(found)
+
+
+def test_lengths_of_spans_are_drawn_in_proportion_to_one_over_n():
+    drawn = draw_lengths(np.full(200_000, 50), np.random.default_rng(0))
+    shares = np.bincount(drawn, minlength=4)[1:] / len(drawn)
+    np.testing.assert_allclose(shares, [6 / 11, 3 / 11, 2 / 11], atol=0.005)
+    near_the_end = draw_lengths(np.full(100_000, 2), np.random.default_rng(0))
+    np.testing.assert_allclose(np.bincount(near_the_end)[1:] / 100_000, [2 / 3, 1 / 3], atol=0.005)
+    assert (draw_lengths(np.ones(100, dtype=np.int64), np.random.default_rng(0)) == 1).all()
+
+
+@pytest.mark.parametrize("budget", [0, 1, 3, 20])
+def test_whole_words_are_chosen_within_the_budget(budget):
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        sizes = rng.integers(1, 4, size=12)
+        begins = 1 + np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        chosen = choose(begins, begins + sizes, budget, rng)
+        assert len(chosen) == len(set(chosen)) <= budget
+        for begin, size in zip(begins, sizes, strict=True):
+            assert len({*range(begin, begin + size)} & {*chosen}) in (0, size)
+        if budget >= 3:
+            assert chosen
+
+
+def test_eight_of_ten_are_masked_one_is_kept_one_is_random():
+    targets = np.full(100_000, 7)
+    seen = corrupt(targets, 4, np.arange(5, 1005), np.random.default_rng(0))
+    assert abs((seen == 4).mean() - 0.8) < 0.005
+    assert abs((seen == 7).mean() - 0.1) < 0.005
+    others = seen[(seen != 4) & (seen != 7)]
+    assert abs(len(others) / len(seen) - 0.1) < 0.005
+    assert others.min() >= 5 and len(np.unique(others)) > 900
+
+
+def test_batches_are_framed_padded_and_never_mask_what_is_special(text):
+    backend = text.tokenizer.backend
+    pad, first, separator = backend.pad_token_id, backend.cls_token_id, backend.sep_token_id
+    for batch in itertools.islice(stream(text), 20):
+        ids, types, real = (batch.inputs[n] for n in ("input_ids", "token_type_ids", "attention_mask"))
+        rows, length = ids.shape
+        assert rows == 16 and length <= LENGTH
+        assert batch.tokens == int(real.sum())
+        places = batch.masked
+        restored = ids.clone().reshape(-1)
+        restored[places] = batch.targets
+        restored = restored.view(rows, length)
+        assert not set(batch.targets.tolist()) & {pad, first, separator}
+        assert (restored[:, 0] == first).all()
+        assert ((restored == pad) == (real == 0)).all()
+        separators = (restored == separator).sum(dim=1)
+        assert torch.equal(separators, torch.where(batch.pairs == NO_LABEL, 1, 2))
+        assert (types[real == 0] == 0).all()
+        counts = torch.bincount(places // length, minlength=rows)
+        assert (counts <= (0.15 * real.sum(dim=1)).round()).all() and (counts <= 20).all()
+        assert counts.float().mean() > 0.1 * length
+
+
+def test_at_most_so_many_tokens_are_predicted(text):
+    batch = next(iter(stream(text, max_predictions=2)))
+    assert torch.bincount(batch.masked // batch.inputs["input_ids"].shape[1]).max() == 2
+
+
+def _facts(batches):
+    return [
+        [*map(torch.Tensor.tolist, b.inputs.values()), b.masked.tolist(), b.pairs.tolist()] for b in batches
+    ]
+
+
+def test_a_stream_is_entered_at_any_position_and_repeats_itself(text):
+    whole = stream(text)
+    taken, positions = [], []
+    for batch in itertools.islice(whole, 200):
+        taken.append(batch)
+        positions.append(whole.position)
+    assert positions[-1].epoch > 0
+    for start in (0, 7, 150):
+        later = stream(text, position=Position(*positions[start]))
+        assert _facts(itertools.islice(later, 3)) == _facts(taken[start + 1 : start + 4])
+    assert _facts(itertools.islice(stream(text), 3)) == _facts(taken[:3])
+    assert _facts(itertools.islice(stream(text, seed=4), 3)) != _facts(taken[:3])
+
+
+def test_epochs_cut_and_mask_anew(text):
+    first = next(iter(stream(text)))
+    later = next(iter(stream(text, position=Position(epoch=1))))
+    assert _facts([first]) != _facts([later])
+
+
+def test_a_large_corpus_is_cut_into_blocks_that_are_all_read(text, monkeypatch):
+    monkeypatch.setattr("tasks.corpus.stream._BLOCK", 1)
+    monkeypatch.setattr("tasks.corpus.stream._BATCHES", 1)
+    cut_up = stream(text, batch_size=4)
+    assert len(cut_up._blocks) > 5
+    assert np.array_equal(np.concatenate(cut_up._blocks), text.training)
+    blocks = set()
+    for _ in cut_up:
+        if cut_up.position.epoch:
+            break
+        blocks.add(cut_up.position.block)
+    assert blocks == set(range(len(cut_up._blocks)))
+
+
+def test_evaluation_sees_every_example_once(text):
+    held = Stream(text, text.held_out, LENGTH, 16, "sop", 20, 3)
+    sizes = [len(batch.pairs) for batch in held.once()]
+    again = [len(batch.pairs) for batch in held.once()]
+    assert sizes == again and set(sizes[:-1]) <= {16}
+    assert sum(sizes) == len(held._examples(0, 0))
+
+
+def test_a_corpus_smaller_than_a_batch_is_refused(text):
+    with pytest.raises(BadInput, match="fewer than a batch of 100000"):
+        next(iter(stream(text, batch_size=100_000)))

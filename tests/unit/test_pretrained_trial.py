@@ -1,0 +1,116 @@
+"""Pre-training and what builds on it, through the engine: one node for all tasks, its own tokenizer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from small_world import SWEEP, write_data, write_model
+from tiny_corpus import VOCABULARY, write_corpus
+from tiny_tasks import write_tokenizer
+
+from benchmark.config import Sweep
+from benchmark.job import resolve
+from benchmark.trial import execute
+from benchmark.yaml_source import Source
+from methods import checkpoint
+from tasks.errors import BadInput
+
+TINY = {"vocabulary": VOCABULARY, "layers": 2, "hidden": 32, "heads": 2, "embedding": 16, "length": 32}
+PRETRAINED = {**TINY, "steps": 4, "batch_size": 8}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("world")
+    write_model(made / "model")
+    write_tokenizer(made / "model")
+    write_data(made / "data")
+    write_corpus(made / "corpus")
+    return made
+
+
+def job(folder: Path, **changes):
+    fields = {
+        **SWEEP,
+        "methods": ["finetune", {"albert": {"pretrained": PRETRAINED}}],
+        "seeds": 1,
+        "corpus": "./corpus",
+        "latency": None,
+        **changes,
+    }
+    sweep = Sweep.model_validate(fields).read_from(Source("sweep", None), folder)
+    return resolve(sweep, output=str(folder / "out"), offline=True)
+
+
+def test_one_encoder_serves_all_tasks_with_its_own_tokenizer(folder, monkeypatch):
+    monkeypatch.setenv("LEANBOARD_CACHE", str(folder / "cache"))
+    made = job(folder)
+    nodes = [node for node in made.plan.nodes.values() if node.work.name != "finetune"]
+    assert [node.task for node in nodes] == ["-", "rte", "sst2"]
+    reported = []
+    for node in nodes:
+        assignment = made.assignment(node, "a")
+        assignment = type(assignment).model_validate_json(assignment.model_dump_json())
+        outcome = execute(assignment, lambda step, metrics, node=node: reported.append((node.task, metrics)))
+        assert outcome.status == "done", outcome.message
+    live = next(metrics for task, metrics in reported if task == "-")
+    assert {"mlm_accuracy", "pair_accuracy", "tokens_per_second"} <= live.keys()
+    encoder, *trials = [made.store.read(node.fingerprint) for node in nodes]
+    assert (encoder.kind, encoder.task, encoder.seed, encoder.primary) == ("prerequisite", "-", 0, "")
+    assert encoder.data == {"corpus": made.corpus.identity()}
+    assert encoder.cost.steps == 4 and encoder.notes["pretraining"]["curve"]
+    result = made.store.fetch(encoder, "result")
+    assert type(checkpoint.load(result / "model")).__name__ == "CompactAlbertModel"
+    assert not (folder / "out" / "resume" / encoder.fingerprint).exists()
+    for trial in trials:
+        assert trial.model_id == "pretrained-encoder"
+        assert trial.model.architecture["architectures"] == ["CompactAlbertForSequenceClassification"]
+        assert trial.notes["pretraining"]["steps"] == 4
+        assert "accuracy" in trial.scores
+
+
+def test_a_sweep_that_pretrains_needs_a_corpus(folder):
+    with pytest.raises(BadInput, match="corpus: missing, but pretrained-encoder"):
+        job(folder, corpus=None)
+    with pytest.raises(BadInput, match="no folder"):
+        job(folder, corpus="./nowhere")
+
+
+def test_the_corpus_may_be_said_in_full(folder):
+    made = job(folder, corpus={"source": "corpus", "column": "body"})
+    assert json.loads(made.sweep.model_dump_json())["corpus"]["column"] == "body"
+    assert Path(made.corpus.source) == folder / "corpus"
+
+
+def test_an_encoder_named_by_a_method_is_found_like_the_sweep_s(folder):
+    made = job(folder, methods=["finetune", {"albert": {"pretrained": "./model"}}], corpus=None)
+    node = next(node for node in made.plan.nodes.values() if node.work.name == "albert")
+    assert made.assignment(node, "a").models["./model"].path == str(folder / "model")
+    with pytest.raises(BadInput, match="no folder"):
+        job(folder, methods=["finetune", {"albert": {"pretrained": "./nowhere"}}])
+
+
+def test_grids_reach_into_a_pretraining(folder):
+    shared = {"share": {"grid": ["all", "none"]}, "objective": {"grid": ["mlm", "mlm+sop"]}}
+    made = job(folder, methods=["finetune", {"albert": {"pretrained": shared, "epochs": {"grid": [1, 2]}}}])
+    labels = {method.label for method in made.methods}
+    assert len(labels) == 9
+    assert "albert:pretrained.share=none,pretrained.objective=mlm,epochs=2" in labels or (
+        "albert:pretrained.objective=mlm,pretrained.share=none,epochs=2" in labels
+    )
+    encoders = {node.label for node in made.plan.nodes.values() if node.task == "-"}
+    assert len(encoders) == 4
+
+
+def test_a_warm_start_takes_vocabulary_and_widths_of_the_sweep_s_encoder(folder, monkeypatch):
+    monkeypatch.setenv("LEANBOARD_CACHE", str(folder / "cache"))
+    fields = {"warm_start": True, "layers": 2, "embedding": 8, "length": 32, "steps": 2, "batch_size": 8}
+    made = job(folder, methods=["finetune", {"albert": {"pretrained": fields}}])
+    node = next(node for node in made.plan.nodes.values() if node.task == "-")
+    outcome = execute(made.assignment(node, "a"))
+    assert outcome.status == "done", outcome.message
+    config = checkpoint.load(made.store.fetch(made.store.read(node.fingerprint), "result") / "model").config
+    assert (config.vocab_size, config.hidden_size, config.num_attention_heads) == (45, 32, 4)
+    assert (config.embedding_size, config.num_hidden_layers, config.share) == (8, 2, "all")
