@@ -10,7 +10,13 @@ import transformers
 from transformers import PreTrainedModel
 
 _ALBERT = "methods.sharing.albert.model"
-OWN = {"CompactAlbertModel": _ALBERT, "CompactAlbertForSequenceClassification": _ALBERT}
+_MOBILEBERT = "methods.compact.mobilebert.model"
+OWN = {
+    "CompactAlbertModel": _ALBERT,
+    "CompactAlbertForSequenceClassification": _ALBERT,
+    "BottleneckBertModel": _MOBILEBERT,
+    "BottleneckBertForSequenceClassification": _MOBILEBERT,
+}
 """Module of each class of ours. `<X>Model` is an encoder, `<X>ForSequenceClassification` has a classifier."""
 
 

@@ -72,6 +72,7 @@ NAMINGS = {
     "electra": _BERT,
     "distilbert": _DISTILBERT,
     "compact-albert": _BERT,
+    "bottleneck-bert": _BERT,
 }
 """By transformers' `model_type`."""
 
@@ -162,7 +163,9 @@ def layers(model: PreTrainedModel) -> list[Layer]:
     for position, module in enumerate(_stack(model, names)):
         positions.setdefault(module, []).append(position)
     heads = kept_heads(model)
-    head_size = model.config.hidden_size // model.config.num_attention_heads
+    # Where blocks have a bottleneck, heads share the width inside it.
+    width = getattr(model.config, "true_hidden_size", model.config.hidden_size)
+    head_size = width // model.config.num_attention_heads
     return [
         Layer(module, tuple(places), tuple(heads[places[0]]), head_size, names)
         for module, places in positions.items()

@@ -113,10 +113,11 @@ def classifier(source: Source, task: Task, seed: int) -> PreTrainedModel:
     """Load the encoder with a new classifier, in fp32, on the CPU, in eval mode.
 
     New weights (the classifier, and a pooler where the checkpoint has none) are drawn from `seed`; the
-    caller's random state is untouched. transformers' ALBERT becomes ours, which can be taken apart.
+    caller's random state is untouched. transformers' ALBERT becomes ours, which can be taken apart, and its
+    MobileBERT ours, which does not mind padding.
 
     Raises:
-        BadInput: the checkpoint lacks weights of the encoder itself.
+        BadInput: the checkpoint lacks weights of the encoder itself, or has others than its configuration.
     """
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -137,6 +138,7 @@ def classifier(source: Source, task: Task, seed: int) -> PreTrainedModel:
             dtype=torch.float32,
             num_labels=len(task.labels),
             **labels,
+            ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
     encoder = f"{model.base_model_prefix}."
@@ -146,6 +148,17 @@ def classifier(source: Source, task: Task, seed: int) -> PreTrainedModel:
             f"model: {source.id!r} has no weights for {len(missing)} tensors of its encoder, "
             f"e.g. {min(missing)}; it is not a pretrained encoder of the kind its config.json names"
         )
+    other = [key for key, *_ in loading["mismatched_keys"] if key.startswith(encoder)]
+    other += [key for key in loading["unexpected_keys"] if ".layer." in key]
+    if other:
+        raise BadInput(
+            f"model: {len(other)} tensors of {source.id!r}, e.g. {min(other)}, are not those of the "
+            "architecture in its config.json: weights and configuration belong to two models"
+        )
+    if model.config.model_type == "mobilebert":
+        from methods.compact.mobilebert import released
+
+        return released.convert(model)
     if model.config.model_type == "albert":
         from methods.sharing.albert.released import convert
 

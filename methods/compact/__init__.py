@@ -1,0 +1,1 @@
+"""Architectures that are small by design, and the pre-training that makes them good."""
