@@ -101,15 +101,15 @@ def pretraining_loss(model: PretrainingModel, batch: TextBatch) -> tuple[Tensor,
     """Mean loss at masked places plus mean loss of the sentence pairs; figures are losses and accuracies."""
     outputs = model(batch)
     figures: Figures = {}
-    value = _cross_entropy("mlm", outputs.words, batch.targets, figures)
+    value = labelled("mlm", outputs.words, batch.targets, figures)
     if outputs.pairs is not None:
-        value = value + _cross_entropy("pair", outputs.pairs, batch.pairs, figures)
+        value = value + labelled("pair", outputs.pairs, batch.pairs, figures)
     figures["loss"] = (value, torch.ones_like(value))
     return value, figures
 
 
-def _cross_entropy(name: str, logits: Tensor, labels: Tensor, figures: Figures) -> Tensor:
-    """Mean cross-entropy in fp32 over the labels that are there; 0 if none is."""
+def labelled(name: str, logits: Tensor, labels: Tensor, figures: Figures) -> Tensor:
+    """Mean cross-entropy in fp32 over the labels that are there, 0 if none is; also added to the figures."""
     count = (labels != NO_LABEL).sum()
     total = F.cross_entropy(logits.float(), labels, ignore_index=NO_LABEL, reduction="sum")
     figures[f"{name}_loss"] = (total, count)

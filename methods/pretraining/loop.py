@@ -51,6 +51,7 @@ def pretrain(
     name: str = "pretraining",
     steps: int | None = None,
     groups: list[dict[str, Any]] | None = None,
+    schedule: Callable[[int], float] | None = None,
 ) -> Progress:
     """Train `model` in place, on its device, and leave it in eval mode.
 
@@ -68,6 +69,7 @@ def pretrain(
         name: of this phase, unique within its work.
         steps: optimiser steps; by default the settings'.
         groups: parameter groups, by default all parameters, vectors without decay.
+        schedule: share of the peak rate at a step, from 0; by default warm-up, then linear decay.
 
     Raises:
         Diverged: the loss or the gradient's norm is not finite.
@@ -80,6 +82,7 @@ def pretrain(
     torch.manual_seed(settings.seed)
     restored = state.restore(checkpoint, model, stepper, stream, stream.text.digest) if checkpoint else None
     progress = restored or Progress(position=stream.position)
+    shares = schedule or (lambda step: linear(step, total, settings.warmup))
     earlier, window = run.cost.steps, math.ceil(total / _POINTS)
     seconds, begun, saved = progress.seconds, time.perf_counter(), time.perf_counter()
     unread: list[tuple[float, Tensor, Tensor]] = []
@@ -103,7 +106,7 @@ def pretrain(
             stepper,
             iter(stream),
             scalar,
-            lambda step: settings.learning_rate * linear(step, total, settings.warmup),
+            lambda step: settings.learning_rate * shares(step),
             steps=range(progress.step, total),
             bf16=run.bf16,
             accumulate=settings.accumulation,
