@@ -31,7 +31,11 @@ BUILT_IN = {
     "shared-layers": "methods.sharing.shared_layers:SharedLayers",
     "albert": "methods.sharing.albert.albert:Albert",
     "pretrained-encoder": "methods.pretraining.encoder:PretrainedEncoder",
+    "ib-bert-teacher": "methods.compact.mobilebert.ib_bert_teacher:IbBertTeacher",
+    "mobilebert-transfer": "methods.compact.mobilebert.mobilebert_transfer:MobileBertTransfer",
+    "mobilebert": "methods.compact.mobilebert.mobilebert:MobileBert",
 }
+_PREREQUISITES = {"teacher-outputs", "pretrained-encoder", "ib-bert-teacher", "mobilebert-transfer"}
 
 
 def find(name: str) -> type[Work]:
@@ -42,10 +46,7 @@ def find(name: str) -> type[Work]:
     """
     addresses = _addresses()
     if name not in addresses:
-        known = [
-            *(BUILT_IN.keys() - {"teacher-outputs", "teacher-states", "pretrained-encoder"}),
-            *(addresses.keys() - BUILT_IN.keys()),
-        ]
+        known = [*(BUILT_IN.keys() - _PREREQUISITES), *(addresses.keys() - BUILT_IN.keys())]
         raise BadInput(f"unknown method {name!r}; {did_you_mean(name, known)}")
     return resolve(addresses[name])
 

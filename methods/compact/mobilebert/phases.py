@@ -48,7 +48,7 @@ class Phase:
         While layers alone are taught, b(t) of the published code: a warm-up over a tenth of the phase, then
         a slow decay from 1 to 0.9. While words are learnt, linear warm-up over 2 %, then linear decay.
         """
-        from methods.fit import rate
+        from methods.fit import linear
 
         if self.distils:
             return rate(step, self.steps, WARM_UP)
