@@ -16,6 +16,8 @@ from tasks.errors import BadInput
 
 CHUNK = 1 << 20
 """Bytes read or copied at once."""
+_LONGEST = 200
+"""Bytes of a log's name before its ending."""
 
 
 class Root:
@@ -103,3 +105,16 @@ def sha256(path: Path) -> str:
     """The sha256 of a local file, as 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def log_name(node: str) -> str:
+    """Return the name of the file that a node logs to, given the node's name.
+
+    File systems take 255 bytes; a work within a work makes longer labels. Those are cut, and a digest of the
+    whole keeps them apart.
+    """
+    plain = node.replace("/", "_")
+    if len(plain.encode()) > _LONGEST:
+        digest = hashlib.sha256(node.encode()).hexdigest()[:12]
+        plain = f"{plain.encode()[: _LONGEST - 13].decode(errors='ignore')}-{digest}"
+    return f"{plain}.log"

@@ -27,6 +27,7 @@ from benchmark import environment, measure
 from benchmark.assignment import Assignment, Outcome, cache_folder
 from benchmark.digest import digest
 from benchmark.failing import PrerequisiteFailed, write_failure
+from benchmark.files import log_name
 from benchmark.store import Store
 from methods import checkpoint, registry
 from methods.fit import Diverged
@@ -291,7 +292,7 @@ def _log(assignment: Assignment, store: Store) -> Iterator[IO[str]]:
     """Send what the trial prints and logs to a file of its own."""
     folder = Path(store.path("logs")) if store.local else cache_folder() / "logs"
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{assignment.name.replace('/', '_')}.log"
+    path = folder / log_name(assignment.name)
     with path.open("a", encoding="utf-8") as file:
         handler = logging.StreamHandler(file)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

@@ -17,6 +17,7 @@ from ray.tune.search import Searcher
 
 from benchmark.actor import Mailbox, Message, TrialActor
 from benchmark.assignment import Assignment, Outcome
+from benchmark.files import log_name
 from benchmark.interrupts import Interrupts
 from benchmark.plan import Node
 from benchmark.queue import Queue
@@ -237,7 +238,7 @@ class _Handler(_Unsaved, tune.Callback):
     ) -> Outcome:
         """Write down a failure that no worker could write down itself."""
         now, node = time.time(), attempt.node
-        log = self.store.path("logs", f"{node.name.replace('/', '_')}.log") if self.store.local else ""
+        log = self.store.path("logs", log_name(node.name)) if self.store.local else ""
         self.store.fail(
             Failure(
                 fingerprint=node.fingerprint,

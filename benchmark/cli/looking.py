@@ -72,11 +72,12 @@ def logs(
     ] = None,
 ) -> None:
     """Print the log of one trial."""
+    from benchmark.files import log_name
     from benchmark.manifest import open_output
     from tasks.errors import BadInput, did_you_mean
 
     store, manifest = open_output(output or _newest())
-    path = store.path("logs", f"{trial.replace('/', '_')}.log")
+    path = store.path("logs", log_name(trial))
     if not store.fs.exists(path):
         known = [node.name for node in manifest.nodes]
         if trial in known:
