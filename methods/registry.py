@@ -35,7 +35,13 @@ BUILT_IN = {
     "mobilebert-transfer": "methods.compact.mobilebert.mobilebert_transfer:MobileBertTransfer",
     "mobilebert": "methods.compact.mobilebert.mobilebert:MobileBert",
 }
-_PREREQUISITES = {"teacher-outputs", "pretrained-encoder", "ib-bert-teacher", "mobilebert-transfer"}
+_PREREQUISITES = {
+    "teacher-outputs",
+    "teacher-states",
+    "pretrained-encoder",
+    "ib-bert-teacher",
+    "mobilebert-transfer",
+}
 
 
 def find(name: str) -> type[Work]:

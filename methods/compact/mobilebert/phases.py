@@ -51,7 +51,7 @@ class Phase:
         from methods.fit import linear
 
         if self.distils:
-            return rate(step, self.steps, WARM_UP)
+            return linear(step, self.steps, WARM_UP)
         done = step / self.steps
         return min(0.9 + 0.1 * math.sqrt(1 - done), 10 * done)
 
