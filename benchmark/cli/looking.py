@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -14,6 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmark.cli import options
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 
 def add_to(app: typer.Typer) -> None:
@@ -211,7 +214,7 @@ def _methods() -> list[dict[str, Any]]:
             "name": method.name,
             "family": method.family,
             "fields": {
-                name: {"default": field.default, "meaning": field.description or ""}
+                name: {"default": _default(field), "meaning": field.description or ""}
                 for name, field in method.model_fields.items()
             },
             "needs": list(method.needs),
@@ -219,6 +222,12 @@ def _methods() -> list[dict[str, Any]]:
         }
         for method in registry.methods().values()
     ]
+
+
+def _default(field: FieldInfo) -> Any:
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(field.get_default(call_default_factory=True, validated_data={}))
 
 
 def _tasks() -> list[dict[str, Any]]:
