@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def check(task: Task, data: DatasetDict, source: str) -> None:
-    """Compare the `train` and `validation` splits with the declaration.
+    """Compare the train split and those of validation with the declaration.
 
     Raises:
         BadInput: a split, column, text or label is missing, a split is empty, or label names or ids differ.
     """
-    for split in ("train", "validation"):
+    for split in ("train", *task.validation):
         where = f"data: {source}, task {task.name!r}, split {split!r}"
         if split not in data:
             raise BadInput(f"{where} is missing; there are: {', '.join(data)}")

@@ -1,4 +1,4 @@
-"""Five tasks of GLUE (Wang et al., ICLR 2019, arXiv 1804.07461) as the Hub's `nyu-mll/glue` holds them.
+"""Tasks of GLUE (Wang et al., ICLR 2019, arXiv 1804.07461) as the Hub's `nyu-mll/glue` holds them.
 
 Sizes, label names and majority scores are those of the pinned revision. The Hub's test labels are all -1, so
 the official validation split is what papers score on, and so do we.
@@ -112,6 +112,7 @@ COLA = Task(
     primary="matthews",
     majority=0.0,
     margin=3.0,
+    domains={"in-domain": (0, 527), "out-of-domain": (527, 1_043)},
     rows={"train": 8_551, "validation": 1_043, "test": 1_063},
     licence=_LICENCE,
     citation=(
@@ -121,3 +122,48 @@ COLA = Task(
 )
 
 GLUE = (RTE, MRPC, SST2, QNLI, COLA)
+"""The tasks the overall score is a mean over."""
+
+MNLI = Task(
+    name="mnli",
+    title="Multi-Genre Natural Language Inference",
+    path=_PATH,
+    config="mnli",
+    revision=_REVISION,
+    columns=("premise", "hypothesis"),
+    labels=("entailment", "neutral", "contradiction"),
+    metrics=("accuracy",),
+    primary="accuracy",
+    majority=(3_479 + 3_463) / (9_815 + 9_832),
+    margin=1.0,
+    validation=("validation_matched", "validation_mismatched"),
+    domains={"matched": (0, 9_815), "mismatched": (9_815, 19_647)},
+    rows={"train": 392_702, "validation": 19_647},
+    overall=False,
+    licence=_LICENCE,
+    citation=(
+        "Williams, Nangia and Bowman, A Broad-Coverage Challenge Corpus for Sentence Understanding through "
+        "Inference, NAACL 2018, arXiv 1704.05426; in " + _GLUE
+    ),
+)
+
+WNLI = Task(
+    name="wnli",
+    title="Winograd Natural Language Inference",
+    path=_PATH,
+    config="wnli",
+    revision=_REVISION,
+    columns=("sentence1", "sentence2"),
+    labels=("not_entailment", "entailment"),
+    metrics=("accuracy",),
+    primary="accuracy",
+    majority=40 / 71,
+    margin=5.0,
+    rows={"train": 635, "validation": 71, "test": 146},
+    overall=False,
+    licence=_LICENCE,
+    citation="Levesque, Davis and Morgenstern, The Winograd Schema Challenge, KR 2012; in " + _GLUE,
+)
+
+BESIDE = (MNLI, WNLI)
+"""Tasks papers study heads on, outside the overall score."""

@@ -32,7 +32,7 @@ _FRONT_MATTER = re.compile(r"---\n(.*?)\n---", re.DOTALL)
 
 
 def load(task: Task, source: str, offline: bool = False) -> DatasetDict:
-    """Load and check the official `train` and `validation` splits of a task.
+    """Load and check the official `train` and `validation` splits of a task, the latter maybe of several.
 
     Args:
         task: what to load.
@@ -46,7 +46,13 @@ def load(task: Task, source: str, offline: bool = False) -> DatasetDict:
     place = _locate(task, source)
     data = _read_folder(task, place) if isinstance(place, Path) else _read_hub(task, place, offline)
     check(task, data, source)
-    return type(data)({split: data[split] for split in ("train", "validation")})
+    return type(data)(train=data["train"], validation=_joined([data[name] for name in task.validation]))
+
+
+def _joined(splits: list[Dataset]) -> Dataset:
+    from datasets import concatenate_datasets
+
+    return splits[0] if len(splits) == 1 else concatenate_datasets(splits)
 
 
 def identity(task: Task, source: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from tasks.errors import BadInput, did_you_mean
-from tasks.glue import GLUE
+from tasks.glue import BESIDE, GLUE
 from tasks.task import Task
 
 GROUP = "leanboard.tasks"
@@ -32,8 +32,8 @@ def tasks() -> dict[str, Task]:
     Raises:
         BadInput: a plug-in cannot be imported, is no Task, or takes a name or alias that is in use.
     """
-    found = {each.name: each for each in GLUE}
-    taken = {spelling.lower() for each in GLUE for spelling in (each.name, *each.aliases)}
+    found = {each.name: each for each in (*GLUE, *BESIDE)}
+    taken = {spelling.lower() for each in found.values() for spelling in (each.name, *each.aliases)}
     for point in entry_points(group=GROUP):
         plugin = _load(point)
         spellings = {spelling.lower() for spelling in (plugin.name, *plugin.aliases)}

@@ -41,6 +41,10 @@ class Task(BaseModel):
     """The primary metric of the constant predictor on the official validation split."""
     margin: float
     """Default equivalence margin in points of the primary metric."""
+    validation: tuple[str, ...] = Field(default=("validation",), min_length=1)
+    """The official splits that scores are taken on, one after the other (MNLI has two)."""
+    domains: dict[str, tuple[int, int]] = Field(default_factory=dict)
+    """Where validation comes from several domains: the first row of each and the one after its last."""
     rows: dict[str, int] = Field(default_factory=dict)
     """Official number of rows by split."""
     overall: bool = True

@@ -127,7 +127,7 @@ def tokenised(
     decides = {
         "format": _FORMAT,
         "data": identity(task, source),
-        "task": task.model_dump(include={"config", "columns", "label", "labels"}),
+        "task": task.model_dump(include={"config", "columns", "label", "labels", "validation"}),
         "tokenizer": tokenizer.digest,
         "libraries": _versions(),
         "max_length": max_length,

@@ -69,7 +69,7 @@ def write(folder: Path, **changes) -> str:
         ({"methods": ["finetun"]}, ["s.yaml:N: unknown method 'finetun'; did you mean 'finetune'?"]),
         ({"methods": [{"kd": {"layer": 1}}]}, ["s.yaml:N: methods.0.kd.layer", "did you mean 'layers'?"]),
         ({"tasks": ["rte", "mprc"]}, ["s.yaml:N: tasks: unknown task 'mprc'; did you mean 'mrpc'?"]),
-        ({"tasks": ["imagenet"]}, ["s.yaml:N: tasks: unknown task 'imagenet'; known: cola, mrpc"]),
+        ({"tasks": ["imagenet"]}, ["s.yaml:N: tasks: unknown task 'imagenet'; known: cola, mnli, mrpc"]),
         ({"tasks": ["sst2", "SST-2"]}, ["s.yaml:N: tasks: sst2, SST-2 names a task twice"]),
         ({"timeout": "long"}, ["s.yaml:N: timeout: input should be a valid number, not 'long'"]),
         ({"timeout": True}, ["s.yaml:N: timeout: input should be a valid number, not True"]),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reports.metrics import score
-from tasks.glue import GLUE, MRPC, QNLI
+from tasks.glue import BESIDE, COLA, GLUE, MNLI, MRPC, QNLI
 from tasks.loading import load
 
 REAL = os.environ.get("LEANBOARD_GLUE")
@@ -51,3 +51,12 @@ def test_majority_is_the_score_of_the_constant_predictor(task):
     constant = np.eye(len(task.labels), dtype=np.float32)[np.bincount(labels).argmax()]
     scores = score(labels, np.tile(constant, (len(labels), 1)), task.metrics)
     assert scores[task.primary] == pytest.approx(task.majority, abs=1e-12)
+
+
+def test_tasks_beside_the_five_are_outside_the_overall_score_and_their_rows_add_up():
+    assert [task.name for task in BESIDE] == ["mnli", "wnli"]
+    assert not any(task.overall for task in BESIDE)
+    assert len(MNLI.labels) == 3
+    for task in (COLA, MNLI):
+        (first, half), (middle, end) = task.domains.values()
+        assert (first, half, end) == (0, middle, task.rows["validation"])

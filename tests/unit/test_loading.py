@@ -302,3 +302,14 @@ def test_lack_of_memory_is_not_taken_for_the_network(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", fail)
     with pytest.raises(MemoryError):
         load(PAIRS, "someone/pairs-data")
+
+
+def test_several_validation_splits_are_one_after_the_other(tmp_path):
+    splits = {"train": rows(40), "validation_a": rows(10, seed=1), "validation_b": rows(15, seed=2)}
+    write_data(tmp_path, splits)
+    task = PAIRS.model_copy(update={"validation": ("validation_a", "validation_b")})
+    data = load(task, str(tmp_path))
+    assert data["validation"]["first"][:] == splits["validation_a"]["first"] + splits["validation_b"]["first"]
+    assert len(data["train"]) == 40
+    with pytest.raises(BadInput, match="split 'validation_c' is missing"):
+        load(PAIRS.model_copy(update={"validation": ("validation_c",)}), str(tmp_path))
