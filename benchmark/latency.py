@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
@@ -15,6 +14,7 @@ from benchmark import environment
 from benchmark.config import LatencySettings
 from benchmark.fingerprint import PROTOCOL, fingerprint
 from benchmark.store import Store
+from methods.timing import summary
 from reports.record import Latency, Record
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def measure(
             machine=name,
             precision="fp32",
             length=settings.length,
-            batches={str(size): _summary(times[key, size]) for size in inputs},
+            batches={str(size): summary(times[key, size]) for size in inputs},
         )
         for key in wanted
     ]
@@ -200,13 +200,3 @@ def _warm_up(forward: Callable[[], float]) -> None:
         if number >= WARM_UP_LEAST and spent >= WARM_UP_MILLISECONDS:
             return
         spent += forward()
-
-
-def _summary(milliseconds: list[float]) -> dict[str, float]:
-    q1, median, q3 = statistics.quantiles(milliseconds, n=4, method="inclusive")
-    return {
-        "median_ms": round(median, 4),
-        "q1_ms": round(q1, 4),
-        "q3_ms": round(q3, 4),
-        "repeats": len(milliseconds),
-    }

@@ -37,6 +37,7 @@ Loss = Callable[[PreTrainedModel, Batch], Tensor]
 Schedule = Callable[[int, int, float], float]
 """Maps (step, steps, warm-up) to the share of the peak learning rate."""
 Report = Callable[[int, dict[str, float]], None]
+After = Callable[[int, PreTrainedModel], None]
 
 MAX_GRADIENT_NORM = 1.0
 REPORT_SECONDS = 5.0
@@ -160,6 +161,11 @@ def require_finite(step: int, loss: float, norm: float, learning_rate: float, *,
         )
 
 
+def steps_of(examples: int, training: Training) -> int:
+    """How many optimiser steps `training.epochs` passes over so many examples take, rounded."""
+    return max(1, round(training.epochs * math.ceil(examples / training.batch_size)))
+
+
 def steps_per_read(device: torch.device) -> int:
     """How many steps are looked at together: reading a number from a GPU waits for all its work."""
     return 1 if device.type == "cpu" else 20
@@ -175,6 +181,7 @@ def fit(
     seeds: Seeds,
     schedule: Schedule = linear,
     report: Report = lambda step, metrics: None,
+    after: After | None = None,
 ) -> Fitted:
     """Train `model` in place, on the device it is on, and leave it in eval mode.
 
@@ -190,12 +197,14 @@ def fit(
         schedule: the learning rate's course.
         report: called with the step and `loss` (mean of the epoch so far), `learning_rate` and
             `examples_per_second` at the end of each epoch and every few seconds.
+        after: called after each step with the number of steps done and the model, to look at it or save it;
+            it leaves weights and mode alone, and whatever it draws at random changes no dropout mask.
 
     Raises:
         Diverged: the loss or the gradient's norm is not finite.
     """
     per_epoch = math.ceil(len(examples) / training.batch_size)
-    total = max(1, round(training.epochs * per_epoch)) if steps is None else steps
+    total = steps_of(len(examples), training) if steps is None else steps
     device = next(model.parameters()).device
     bf16 = training.precision == "bf16"
     adamw = optimizer(model, training)
@@ -213,6 +222,9 @@ def fit(
             bf16=bf16,
         ):
             meter.add(step.batches[0], step.loss, step.norm, step.learning_rate)
+            if after is not None:
+                with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                    after(step.number, model)
     meter.close()
     model.eval()
     return Fitted(meter.cost, meter.losses)

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from methods import checkpoint, pretrained
 from methods.distillation.states import States
-from methods.fit import Fitted, Loss, Schedule, cross_entropy, fit, linear
+from methods.fit import After, Fitted, Loss, Schedule, cross_entropy, fit, linear
 from methods.inference import predict
 from methods.settings import Training
 from reports.metrics import score
@@ -114,6 +114,7 @@ class Run(SweepRun):
         training: Training | None = None,
         examples: Examples | None = None,
         schedule: Schedule = linear,
+        after: After | None = None,
     ) -> Fitted:
         """Train `model` in place on the train split with the one training loop; its cost is added up.
 
@@ -124,6 +125,7 @@ class Run(SweepRun):
             training: settings, by default the sweep's.
             examples: what is learnt from, by default the train split; a part of it, or what is made from it.
             schedule: the learning rate's course.
+            after: called after each step with the number of steps done and the model.
         """
         before = self.cost.steps
         fitted = fit(
@@ -135,6 +137,7 @@ class Run(SweepRun):
             schedule=schedule,
             seeds=self.seeds.redrawn(self.fits),
             report=lambda step, metrics: self.report(before + step, metrics),
+            after=after,
         )
         self.fits += 1
         self.cost += fitted.cost

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from transformers import PreTrainedModel
@@ -15,6 +15,7 @@ from methods import encoders
 from methods.flops import flops_by_length
 from methods.pruning.budget import Axis
 from methods.pruning.order import heads_to_remove
+from methods.timing import interleaved
 from tasks.errors import BadInput
 
 LENGTH = 128
@@ -135,13 +136,6 @@ def _relative_time(model: PreTrainedModel, start: PreTrainedModel) -> float:
     length = min(LENGTH, model.config.max_position_embeddings - 2)
     ids = torch.ones((1, length), dtype=torch.long, device=model.device)
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    times: dict[PreTrainedModel, list[float]] = {model: [], start: []}
-    for _ in range(_WARM_UP + REPEATS):
-        for timed, found in times.items():
-            begun = time.perf_counter()
-            timed(**inputs)
-            if ids.is_cuda:
-                torch.cuda.synchronize()
-            found.append(time.perf_counter() - begun)
-    own, whole = (statistics.median(found[_WARM_UP:]) for found in times.values())
-    return own / whole
+    calls = {"own": partial(model, **inputs), "whole": partial(start, **inputs)}
+    times = interleaved(calls, warm_up=_WARM_UP, repeats=REPEATS, device=ids.device.type)
+    return statistics.median(times["own"]) / statistics.median(times["whole"])

@@ -1,0 +1,43 @@
+"""Timing of things that are compared with one another: repeats interleaved, after warming up."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Hashable, Mapping
+from typing import TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def interleaved(
+    calls: Mapping[Key, Callable[[], object]], *, warm_up: int, repeats: int, device: str
+) -> dict[Key, list[float]]:
+    """Time every call `repeats` times and return milliseconds by key.
+
+    Each round goes once through all calls, so a slow minute of the machine hits all of them alike. The
+    first `warm_up` rounds are not counted: they allocate memory and choose kernels.
+    """
+    import torch
+
+    times: dict[Key, list[float]] = {key: [] for key in calls}
+    for number in range(warm_up + repeats):
+        for key, call in calls.items():
+            begun = time.perf_counter()
+            call()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            if number >= warm_up:
+                times[key].append(1000 * (time.perf_counter() - begun))
+    return times
+
+
+def summary(milliseconds: list[float]) -> dict[str, float]:
+    """Median and quartiles of repeated times."""
+    q1, median, q3 = statistics.quantiles(milliseconds, n=4, method="inclusive")
+    return {
+        "median_ms": round(median, 4),
+        "q1_ms": round(q1, 4),
+        "q3_ms": round(q3, 4),
+        "repeats": len(milliseconds),
+    }
