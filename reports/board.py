@@ -25,6 +25,8 @@ class TaskFacts(_Plain):
     """Equivalence margin in points."""
     overall: bool = True
     """Whether the task counts in the overall score."""
+    domains: dict[str, tuple[int, int]] = Field(default_factory=dict)
+    """First row and the one after the last of each domain of the validation split."""
     teacher_parameters: int | None = None
     """Parameters of the start model; those of the baseline when absent."""
 
@@ -37,6 +39,19 @@ class MethodFacts(_Plain):
     family: str
     params: dict[str, Any] = Field(default_factory=dict)
     paper: str = ""
+
+
+class StudyFacts(_Plain):
+    """A study with its fields, and where its report comes from."""
+
+    label: str
+    study: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    paper: str = ""
+    report: str
+    """`module:function`."""
+    source: str = ""
+    """Label of the experiment whose records it reports on; empty for the sweep's methods."""
 
 
 class SweepFacts(_Plain):

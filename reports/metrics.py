@@ -74,6 +74,13 @@ def score(labels: NDArray, logits: NDArray, metrics: Iterable[str]) -> dict[str,
     return {name: float(METRICS[name](counts)) for name in metrics}
 
 
+def cross_entropy(labels: NDArray, logits: NDArray) -> float:
+    """Mean cross-entropy in nats of logits of shape (n, c) against labels of shape (n,)."""
+    shifted = np.asarray(logits, dtype=float) - logits.max(axis=1, keepdims=True)
+    normaliser = np.log(np.exp(shifted).sum(axis=1))
+    return float((normaliser - shifted[np.arange(len(labels)), labels]).mean())
+
+
 def collapse(labels: NDArray, logits: NDArray, primary: str) -> Collapse:
     """Judge whether predictions are degenerate.
 

@@ -1,4 +1,4 @@
-"""Figures: score against size."""
+"""Figures: score against size, and the look of all figures."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ FAMILIES = {  # Okabe-Ito's palette, distinguishable by colour-blind readers, an
     "sharing": ("#008563", "^"),
 }
 _OTHER = ("#a0458a", "v")
+PALETTE = ("#0072b2", "#c65102", "#008563", "#a0458a", "#55524d", "#b58900", "#56b4e9", "#7f3b08")
+"""Colours of lines that stand for other things than families."""
 _THEME = {INK: "ink", FAINT: "faint", **{c: family for family, (c, _) in FAMILIES.items()}}
 
 
@@ -100,19 +102,24 @@ def to_png(figure: Figure) -> bytes:
     return data.getvalue()
 
 
-def _metric(rows: Sequence[Row]) -> str:
-    return rows[0].metric if rows else ""
-
-
-def _style(axes: Axes, title: str, metric: str, sizes: Sequence[float]) -> None:
+def frame(axes: Axes, title: str, x: str, y: str) -> None:
+    """Give axes the look of all figures here, a title and the names of both axes."""
     axes.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold")
-    axes.set_xlabel("parameters (million)", fontsize=8.5, color=INK)
-    axes.set_ylabel(f"{metric} (points)", fontsize=8.5, color=INK)
+    axes.set_xlabel(x, fontsize=8.5, color=INK)
+    axes.set_ylabel(y, fontsize=8.5, color=INK)
     axes.tick_params(colors=FAINT, labelcolor=INK, labelsize=8, length=3)
     axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(FAINT)
+
+
+def _metric(rows: Sequence[Row]) -> str:
+    return rows[0].metric if rows else ""
+
+
+def _style(axes: Axes, title: str, metric: str, sizes: Sequence[float]) -> None:
+    frame(axes, title, "parameters (million)", f"{metric} (points)")
     room = max(max(sizes) - min(sizes), 0.1 * max(sizes))
     axes.set_xlim(min(sizes) - 0.14 * room, max(sizes) + 0.14 * room)
     axes.legend(

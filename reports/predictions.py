@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -39,18 +40,16 @@ class Predictions:
         return Predictions(self.index[order], self.labels[order], self.logits[order])
 
 
+VARIANTS = "variants.parquet"
+"""Name of the file with the predictions of a study's models."""
+
+
 def write(predictions: Predictions, file: BinaryIO) -> None:
     """Write parquet with the columns `index`, `label`, `logit_0` ... `logit_{c-1}`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {
-        "index": np.asarray(predictions.index, np.int64),
-        "label": np.asarray(predictions.labels, np.int64),
-    }
-    logits = np.asarray(predictions.logits, np.float32)
-    columns |= {f"logit_{i}": np.ascontiguousarray(logits[:, i]) for i in range(logits.shape[1])}
-    pq.write_table(pa.table(columns), file)
+    pq.write_table(pa.table(_columns(predictions)), file)
 
 
 def read(file: BinaryIO) -> Predictions:
@@ -62,9 +61,62 @@ def read(file: BinaryIO) -> Predictions:
     import pyarrow.parquet as pq
 
     table = pq.read_table(file)
-    classes = sum(name.startswith("logit_") for name in table.column_names)
+    return _predictions({name: table[name].to_numpy() for name in table.column_names})
+
+
+def write_variants(variants: Mapping[str, Predictions], file: BinaryIO) -> None:
+    """Write the predictions of several models into one table, with their names in a column `variant`.
+
+    Raises:
+        ValueError: there is no model.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    parts = [_columns(predictions) for predictions in variants.values()]
+    if not parts:
+        raise ValueError("no variant, no predictions to write")
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    lengths = [len(predictions.index) for predictions in variants.values()]
+    names = pa.DictionaryArray.from_arrays(
+        pa.array(np.repeat(np.arange(len(variants), dtype=np.int32), lengths)), pa.array(list(variants))
+    )
+    pq.write_table(pa.table({"variant": names, **columns}), file, compression="zstd")
+
+
+def read_variants(file: BinaryIO) -> dict[str, Predictions]:
+    """Read what `write_variants` wrote, in the order it was written.
+
+    Raises:
+        ValueError: a column is missing.
+    """
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(file, read_dictionary=["variant"])
+    columns = {name: table[name].to_numpy() for name in table.column_names if name != "variant"}
+    if "variant" not in table.column_names:
+        raise ValueError(f"predictions of variants need a column variant; found {table.column_names}")
+    names = table["variant"].combine_chunks()
+    codes, known = names.indices.to_numpy(), names.dictionary.to_pylist()
+    return {
+        name: _predictions({column: values[codes == code] for column, values in columns.items()})
+        for code, name in enumerate(known)
+    }
+
+
+def _columns(predictions: Predictions) -> dict[str, NDArray]:
+    columns: dict[str, NDArray] = {
+        "index": np.asarray(predictions.index, np.int64),
+        "label": np.asarray(predictions.labels, np.int64),
+    }
+    logits = np.asarray(predictions.logits, np.float32)
+    return columns | {f"logit_{i}": np.ascontiguousarray(logits[:, i]) for i in range(logits.shape[1])}
+
+
+def _predictions(columns: Mapping[str, NDArray]) -> Predictions:
+    classes = sum(name.startswith("logit_") for name in columns)
     wanted = ["index", "label", *(f"logit_{i}" for i in range(classes))]
-    if classes < 2 or sorted(wanted) != sorted(table.column_names):
-        raise ValueError(f"predictions need index, label, logit_0, ...; found {table.column_names}")
-    index, labels, *logits = (table[name].to_numpy() for name in wanted)
+    if classes < 2 or sorted(wanted) != sorted(columns):
+        raise ValueError(f"predictions need index, label, logit_0, ...; found {list(columns)}")
+    index, labels, *logits = (columns[name] for name in wanted)
     return Predictions(index, labels, np.stack(logits, axis=1).astype(np.float32))

@@ -67,6 +67,15 @@ class Model(_Frozen):
     """Heads left, by layer."""
 
 
+class VariantScores(_Frozen):
+    """One of the frozen models a study declared, and its validation scores."""
+
+    name: str
+    facts: dict[str, Any]
+    """What the study says of it: its layer and head, its share of heads removed."""
+    scores: dict[str, float]
+
+
 class Record(_Frozen):
     """The outcome of one node, whole or absent."""
 
@@ -74,7 +83,7 @@ class Record(_Frozen):
     fingerprint: str
     decides: dict[str, Any]
     """The canonical content the fingerprint is the sha256 of."""
-    kind: Literal["trial", "prerequisite"]
+    kind: Literal["trial", "prerequisite", "study"]
     label: str
     method: str
     family: str
@@ -95,6 +104,8 @@ class Record(_Frozen):
     """The start model's `choice_collapse`, for a trial that has one."""
     stages: dict[str, dict[str, float]] = Field(default_factory=dict)
     """Validation scores of the models a method hands back beside its result."""
+    variants: list[VariantScores] = Field(default_factory=list)
+    """A study's models, in the order it declared them."""
     notes: dict[str, Any] = Field(default_factory=dict)
     """What a method wants kept: counts, chosen orders, curves."""
     model: Model | None = None

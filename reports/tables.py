@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from reports.board import Leaderboard, Row
@@ -151,8 +151,17 @@ def _table(rows: Sequence[Row], baseline: str) -> str:
         lines.append(
             [cell.replace("|", "\\|") for cell in line + ([_or_dash(latency, ".1f")] if batch else [])]
         )
+    return aligned(lines, left={1, 4})
+
+
+def aligned(lines: Sequence[Sequence[str]], left: Collection[int]) -> str:
+    """Return a Markdown table that lines up in a terminal; the first line is its head.
+
+    Args:
+        lines: cells of each line, pipes escaped.
+        left: columns that start at the left; the others end at the right.
+    """
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    left = {1, 4}
 
     def text(line: Sequence[str]) -> str:
         cells = [

@@ -102,6 +102,18 @@ def mcnemar(own: NDArray[np.bool_], base: NDArray[np.bool_]) -> float:
     return min(1.0, 2 * float(bdtr(min(wins, losses), wins + losses, 0.5)))
 
 
+def example_t_test(own: NDArray[np.bool_], base: NDArray[np.bool_]) -> float:
+    """Two-sided paired t-test over examples of the correctness of two models, each shape (n,)."""
+    from scipy.special import stdtr
+
+    differences = own.astype(float) - base.astype(float)
+    mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
+    if deviation == 0:
+        return 1.0 if mean == 0 else 0.0
+    n = len(differences)
+    return 2 * float(stdtr(n - 1, -abs(mean) / (deviation / math.sqrt(n))))
+
+
 def t_test(e: Estimate) -> float | None:
     """Two-sided paired t-test over seeds: these examples, new seeds; None where the seeds do not vary."""
     from scipy.special import stdtr
