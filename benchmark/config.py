@@ -65,6 +65,9 @@ class Sweep(Settings):
     methods: tuple[str | dict[str, dict[str, Any] | None], ...] = Field(
         min_length=1, description="names or {name: {field: value}}; {field: {grid: [a, b]}} expands"
     )
+    studies: tuple[str | dict[str, dict[str, Any] | None], ...] = Field(
+        (), description="analyses with the same start models; see `leanboard list studies`"
+    )
     seeds: tuple[int, ...] = Field((1, 2, 3, 4, 5), min_length=1, description="a number n means 1..n")
     limit: Limits = Field(
         None, description="training examples per task, stratified: a number, or by task; null: all"
@@ -120,12 +123,12 @@ class Sweep(Settings):
             )
         return selection
 
-    @field_validator("methods", mode="before")
+    @field_validator("methods", "studies", mode="before")
     @classmethod
-    def _not_one_name(cls, methods: Any) -> Any:
-        if isinstance(methods, str | dict):
+    def _not_one_name(cls, works: Any) -> Any:
+        if isinstance(works, str | dict):
             raise ValueError("must be a list, e.g. [finetune, {kd: {layers: 3}}]")
-        return methods
+        return works
 
     @model_validator(mode="after")
     def _margins_are_positive(self) -> Sweep:

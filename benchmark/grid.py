@@ -1,16 +1,20 @@
-"""From the `methods:` list of a sweep to configured methods; grids are written out."""
+"""From the `methods:` and `studies:` lists of a sweep to configured works; grids are written out."""
 
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from benchmark.config import Sweep
 from benchmark.load import validate
 from benchmark.yaml_source import KeyPath, Source
 from methods import registry
-from methods.method import Method
+from methods.method import Method, Work
+from methods.study import Study
 from tasks.errors import BadInput
+
+Kind = TypeVar("Kind", bound=Work)
 
 
 def expand(sweep: Sweep) -> list[Method]:
@@ -19,40 +23,59 @@ def expand(sweep: Sweep) -> list[Method]:
     Raises:
         BadInput: unknown method or field, a bad value, an empty grid, a label that stands twice.
     """
-    source = sweep.source
-    methods: dict[str, Method] = {}
-    for position, entry in enumerate(sweep.methods):
-        at: KeyPath = ("methods", position)
-        for name, fields in _named(entry, source, at):
-            for method in _configured(name, fields, source, (*at, name)):
-                if method.label in methods:
+    return _expand(sweep.methods, "methods", sweep.source, _method)
+
+
+def expand_studies(sweep: Sweep) -> list[Study]:
+    """Return the sweep's studies likewise.
+
+    Raises:
+        BadInput: as for methods.
+    """
+    return _expand(sweep.studies, "studies", sweep.source, registry.find_study)
+
+
+def _expand(
+    entries: Iterable[str | dict[str, Any]], key: str, source: Source, find: Callable[[str], type[Kind]]
+) -> list[Kind]:
+    works: dict[str, Kind] = {}
+    for position, entry in enumerate(entries):
+        at: KeyPath = (key, position)
+        for name, fields in _named(entry, key, source, at):
+            try:
+                kind = find(name)
+            except BadInput as error:
+                raise BadInput(f"{source.where(at)}: {error}") from None
+            for work in _configured(kind, fields, source, (*at, name)):
+                if work.label in works:
                     raise BadInput(
-                        f"{source.where(at)}: {method.label} stands twice among the methods; remove one"
+                        f"{source.where(at)}: {work.label} stands twice among the {key}; remove one"
                     )
-                methods[method.label] = method
-    return list(methods.values())
+                works[work.label] = work
+    return list(works.values())
 
 
-def _named(entry: str | dict[str, Any], source: Source, at: KeyPath) -> list[tuple[str, dict[str, Any]]]:
+def _named(
+    entry: str | dict[str, Any], key: str, source: Source, at: KeyPath
+) -> list[tuple[str, dict[str, Any]]]:
     if isinstance(entry, str):
         return [(entry, {})]
     if not entry:
-        raise BadInput(f"{source.where(at)}: an empty entry among the methods; name one or remove it")
+        raise BadInput(f"{source.where(at)}: an empty entry among the {key}; name one or remove it")
     for name, fields in entry.items():
         if fields is not None and not isinstance(fields, dict):
             raise BadInput(f"{source.where(at)}: {name}: write {{{name}: {{field: value}}}}, not {fields!r}")
     return [(name, fields or {}) for name, fields in entry.items()]
 
 
-def _configured(name: str, fields: dict[str, Any], source: Source, at: KeyPath) -> list[Method]:
-    try:
-        kind = registry.find(name)
-    except BadInput as error:
-        raise BadInput(f"{source.where(at)}: {error}") from None
+def _method(name: str) -> type[Method]:
+    kind = registry.find(name)
     if not issubclass(kind, Method):
-        raise BadInput(
-            f"{source.where(at)}: {name} is a prerequisite, which methods ask for; it is not a method"
-        )
+        raise BadInput(f"{name} is a prerequisite, which methods ask for; it is not a method")
+    return kind
+
+
+def _configured(kind: type[Kind], fields: dict[str, Any], source: Source, at: KeyPath) -> list[Kind]:
     return [validate(kind, chosen, source, at) for chosen in _combinations(fields, source, at)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +11,13 @@ from typing import TypeVar
 from benchmark import environment
 from benchmark.assignment import Assignment, cache_folder
 from benchmark.config import Resources, Sweep
-from benchmark.grid import expand
+from benchmark.grid import expand, expand_studies
 from benchmark.plan import Context, Node, Plan, build
 from benchmark.store import Scan, Store
 from methods import pretrained, registry
 from methods.method import Method
 from methods.pretraining.settings import Pretraining
+from methods.study import Study
 from tasks import loading
 from tasks import registry as task_registry
 from tasks.corpus.declaration import Corpus
@@ -47,6 +48,7 @@ class Job:
     """The further pretrained models that methods name, by that name."""
     corpus: Corpus | None = None
     """Text for pre-training, located."""
+    studies: list[Study] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -57,9 +59,9 @@ class Job:
         """Find the records of this job's nodes."""
         return self.store.scan(self.plan.nodes)
 
-    def missing(self, scan: Scan) -> dict[str, Node]:
-        """The nodes that must run, given what is in the store."""
-        return self.plan.missing(scan.results())
+    def missing(self, scan: Scan, targets: Collection[str] | None = None) -> dict[str, Node]:
+        """The nodes that must run, given what is in the store; `targets` as for `Plan.missing`."""
+        return self.plan.missing(scan.results(), targets)
 
     def resources(self, node: Node) -> Resources:
         """What the node's trial gets."""
@@ -122,16 +124,20 @@ def resolve(
         BadInput: unknown method, task, field or label; no such model or data.
     """
     everything = expand(sweep)
+    studies = expand_studies(sweep)
     configured = _chosen(everything, methods, sweep.baseline)
     tasks = [
         _named(task_registry.task, name, sweep.source.where(("tasks", position)), "tasks")
         for position, name in enumerate(sweep.tasks)
     ]
     _check_names(sweep, configured, tasks)
+    for study in studies:
+        for task in tasks:
+            study.check(task)
     model = pretrained.resolve(sweep.model, folder=sweep.folder, offline=offline)
     models = {
         name: pretrained.resolve(name, folder=sweep.folder, offline=offline)
-        for name in sorted({name for method in everything for name in method.models()})
+        for name in sorted({name for work in (*everything, *studies) for name in work.models()})
     }
     data = _data_source(sweep)
     corpus = sweep.corpus.located(sweep.folder) if sweep.corpus else None
@@ -150,7 +156,7 @@ def resolve(
         redraws=REDRAWS if sweep.collapsed_teacher == "redraw" else 0,
         corpus=corpus.identity() if corpus else None,
     )
-    plan = build(configured, tasks, sweep.seeds, context, sweep=everything)
+    plan = build(configured, tasks, sweep.seeds, context, sweep=everything, studies=studies)
     _check_corpus(sweep, plan)
     root = output or f"runs/{sweep.name}"
     if "://" not in root:
@@ -167,6 +173,7 @@ def resolve(
         offline=offline,
         models=models,
         corpus=corpus,
+        studies=studies,
     )
 
 

@@ -33,7 +33,7 @@ def load_sweep(path: Path, *, settings: Sequence[str] = (), **options: Any) -> S
         raise BadInput(f"{path}: a sweep is a mapping of keys; `leanboard init` writes a commented one")
     source.data.setdefault("name", path.stem)
     for setting in settings:
-        _apply(source.data, setting)
+        apply(source.data, setting)
     source.data.update({key: value for key, value in options.items() if value is not None})
     return make_sweep(source.data, source, folder=path.resolve().parent)
 
@@ -96,18 +96,24 @@ def _known_keys(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
     return list(model.model_fields)
 
 
-def _apply(data: dict[str, Any], setting: str) -> None:
+def apply(data: dict[str, Any], setting: str, option: str = "--set") -> None:
+    """Change one key of `data`, in place, as `KEY=VALUE` says; keys are dotted and values YAML.
+
+    Raises:
+        BadInput: it cannot be read so; `option` is where the user wrote it.
+    """
     key, equals, text = setting.partition("=")
     if not equals or not key:
-        raise BadInput(f"--set {setting}: write KEY=VALUE, e.g. --set train.epochs=2")
+        example = "train.epochs=2" if option == "--set" else "step=0.05"
+        raise BadInput(f"{option} {setting}: write KEY=VALUE, e.g. {option} {example}")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise BadInput(f"--set {setting}: the value is not YAML: {error}") from None
+        raise BadInput(f"{option} {setting}: the value is not YAML: {error}") from None
     *parents, last = key.split(".")
     for parent in parents:
         inner = data.setdefault(parent, {})
         if not isinstance(inner, dict):
-            raise BadInput(f"--set {setting}: {parent!r} holds no keys that could be set")
+            raise BadInput(f"{option} {setting}: {parent!r} holds no keys that could be set")
         data = inner
     data[last] = value

@@ -12,7 +12,8 @@ from benchmark.assignment import cache_folder
 from benchmark.config import LatencySettings
 from benchmark.job import Job
 from benchmark.store import Store
-from reports.board import MethodFacts, SweepFacts, TaskFacts
+from methods.study import Study
+from reports.board import MethodFacts, StudyFacts, SweepFacts, TaskFacts
 from tasks.errors import BadInput
 
 FILE = "manifest.json"
@@ -29,6 +30,8 @@ class ManifestNode(BaseModel):
     seed: int
     row: bool
     """Whether it stands on the leaderboard."""
+    study: bool = False
+    """Whether a study is made of it."""
 
     @property
     def name(self) -> str:
@@ -52,11 +55,22 @@ class Manifest(BaseModel):
     """Where latencies were measured, the newest first."""
     night: str | None = None
     """The nightly run that wrote it, whose runs have an MLflow parent of their own."""
+    studies: tuple[StudyFacts, ...] = ()
     notes: tuple[str, ...] = ()
 
     def rows(self) -> dict[str, ManifestNode]:
         """Nodes of the leaderboard, by fingerprint."""
         return {node.fingerprint: node for node in self.nodes if node.row}
+
+    def targets(self) -> dict[str, ManifestNode]:
+        """Nodes of the leaderboard and of studies, by fingerprint."""
+        return {node.fingerprint: node for node in self.nodes if node.row or node.study}
+
+    def reported(self, study: StudyFacts) -> dict[str, ManifestNode]:
+        """Nodes whose records a study is made of, by fingerprint."""
+        if not study.source:
+            return self.rows()
+        return {n.fingerprint: n for n in self.nodes if n.study and n.label == study.source}
 
     @classmethod
     def read(cls, store: Store) -> Manifest | None:
@@ -89,6 +103,7 @@ def describe(job: Job, command: str, machines: tuple[str, ...] = (), night: str 
                     primary=task.primary,
                     margin=margins.get(task.name, task.margin),
                     overall=task.overall,
+                    domains=task.domains,
                 )
                 for task in job.tasks
             ),
@@ -117,13 +132,27 @@ def describe(job: Job, command: str, machines: tuple[str, ...] = (), night: str 
                 task=node.task,
                 seed=node.seed,
                 row=node.fingerprint in job.plan.rows,
+                study=node.fingerprint in job.plan.studies,
             )
             for node in job.plan.nodes.values()
         ),
         latency=job.sweep.latency,
         machines=machines,
         night=night,
+        studies=tuple(map(_study_facts, job.studies)),
         notes=tuple(_notes(job)),
+    )
+
+
+def _study_facts(study: Study) -> StudyFacts:
+    experiment = study.experiment()
+    return StudyFacts(
+        label=study.label,
+        study=study.name,
+        params=study.model_dump(mode="json"),
+        paper=study.paper,
+        report=study.report,
+        source=experiment.label if experiment else "",
     )
 
 

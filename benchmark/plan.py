@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from benchmark.fingerprint import PROTOCOL, fingerprint
 from methods import registry
 from methods.method import Method, SweepPrerequisite, Work
 from methods.settings import Training
+from methods.study import Study
 from tasks.errors import BadInput
 from tasks.task import Task
 
@@ -86,6 +87,8 @@ class Plan:
     nodes: dict[str, Node] = field(default_factory=dict)
     rows: set[str] = field(default_factory=set)
     """Fingerprints of the trials that stand on the leaderboard."""
+    studies: set[str] = field(default_factory=set)
+    """Fingerprints of the trials that studies are made of."""
     kept: set[str] = field(default_factory=set)
     """Fingerprints whose weights other nodes need."""
 
@@ -95,18 +98,24 @@ class Plan:
             self.context, self.tasks.get(node.task), node.work, node.seed, node.needs + node.reads
         )
 
+    @property
+    def targets(self) -> set[str]:
+        """What all the rest is run for."""
+        return self.rows | self.studies
+
     def trials(self) -> Iterator[Node]:
         """The nodes that stand on the leaderboard."""
         return (node for node in self.nodes.values() if node.fingerprint in self.rows)
 
-    def missing(self, done: Mapping[str, bool]) -> dict[str, Node]:
-        """Nodes that must run: rows without a record, and what they need and is not there.
+    def missing(self, done: Mapping[str, bool], targets: Collection[str] | None = None) -> dict[str, Node]:
+        """Nodes that must run: targets without a record, and what they need and is not there.
 
         Args:
             done: for every fingerprint with a whole record, whether that record holds weights.
+            targets: what is to be there in the end; rows and studies by default.
         """
         wanted: set[str] = set()
-        stack = [row for row in self.rows if row not in done]
+        stack = [target for target in (self.targets if targets is None else targets) if target not in done]
         while stack:
             current = stack.pop()
             if current in wanted:
@@ -124,8 +133,9 @@ def build(
     context: Context,
     *,
     sweep: Iterable[Method] = (),
+    studies: Iterable[Study] = (),
 ) -> Plan:
-    """Lay out methods x tasks x seeds with their prerequisites.
+    """Lay out methods x tasks x seeds with their prerequisites, and the trials of studies.
 
     Args:
         methods: the rows of the leaderboard.
@@ -133,6 +143,7 @@ def build(
         seeds: how often.
         context: what all nodes share.
         sweep: every method of the sweep, where `methods` is a choice of them; others may read their notes.
+        studies: those made of trials of their own, one per task and seed unless one in all is enough.
 
     Raises:
         BadInput: a method reads another by a name that several bear, or that reads it in turn.
@@ -144,6 +155,12 @@ def build(
         for seed in seeds:
             for method in methods:
                 plan.rows.add(layout.node(method, task, seed).fingerprint)
+    for study in studies:
+        pairs = [(task, seed) for task in plan.tasks for seed in seeds]
+        experiment = study.experiment()
+        for task, seed in pairs[:1] if study.once else pairs:
+            if experiment:
+                plan.studies.add(layout.node(experiment, task, seed).fingerprint)
     return plan
 
 
@@ -241,9 +258,12 @@ def _params(context: Context, work: Work) -> dict[str, Any]:
 
 def _task_content(task: Task) -> dict[str, Any]:
     """The part of a task's declaration that decides results; margins and citations do not."""
-    return task.model_dump(
+    content = task.model_dump(
         mode="json", include={"name", "config", "columns", "label", "labels", "metrics", "primary"}
     )
+    if len(task.validation) > 1:
+        content["validation"] = list(task.validation)
+    return content
 
 
 def longest_first(nodes: Mapping[str, Node]) -> dict[str, float]:

@@ -59,7 +59,7 @@ def publish(
     timed = latency.newest(store, trials, manifest.latency, manifest.machines) if manifest.latency else {}
     state = _state(manifest, trials, failures, timed, links or {})
     page = store.address(FOLDER, "leaderboard.html")
-    folder = Path(store.path(FOLDER)) if store.local else _copy_of(store)
+    folder = readable(store, FOLDER)
     known = store.read_json(f"{FOLDER}/state.json")
     content = store.read_json(f"{FOLDER}/leaderboard.json")
     if not force and known == state and content is not None and (folder / "leaderboard.html").exists():
@@ -82,11 +82,7 @@ def publish(
         links=links,
         notes=manifest.notes,
     )
-    for name, file in render(board).items():
-        store.write_bytes(f"{FOLDER}/{name}", file)
-        if not store.local:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(file)
+    write(store, FOLDER, render(board))
     store.write_json(f"{FOLDER}/state.json", state)
     return Published(board, folder, page, fresh=True)
 
@@ -104,8 +100,21 @@ def _with_start_models(manifest: Manifest, records: Iterable[Record]) -> Manifes
     return manifest.model_copy(update={"sweep": manifest.sweep.model_copy(update={"tasks": tuple(tasks)})})
 
 
-def _copy_of(store: Store) -> Path:
-    return cache_folder() / "leaderboards" / fingerprint(store.url)[:16]
+def readable(store: Store, name: str) -> Path:
+    """A folder of the output as a local path; of an object store it is a copy that `write` fills."""
+    if store.local:
+        return Path(store.path(name))
+    return cache_folder() / "published" / fingerprint(store.url)[:16] / name
+
+
+def write(store: Store, name: str, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder of the output, and into its local copy if it has one."""
+    for path, content in files.items():
+        store.write_bytes(f"{name}/{path}", content)
+        if not store.local:
+            copy = readable(store, name) / path
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(content)
 
 
 def _state(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from benchmark.config import Sweep
 from methods import registry
+from methods.method import Work
 from tasks import registry as task_registry
 
 
@@ -15,27 +17,8 @@ def sweep_schema() -> dict[str, Any]:
     # A sweep without a name is called after its file.
     schema["required"].remove("name")
     properties = schema["properties"]
-    methods = registry.methods()
-    fields: dict[str, Any] = {}
-    for name, method in methods.items():
-        # Two methods, maybe of plug-ins, may call different models of their fields by one name.
-        described = method.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
-        nested = described.pop("$defs", {})
-        schema["$defs"] |= {
-            f"{name}.{model}": _fields(content) if "properties" in content else content
-            for model, content in nested.items()
-        }
-        fields[name] = _fields(described)
-    properties["methods"]["items"] = {
-        "anyOf": [
-            {"enum": sorted(methods)},
-            {
-                "type": "object",
-                "additionalProperties": False,
-                "properties": fields,
-            },
-        ]
-    }
+    properties["methods"]["items"] = _entry(registry.methods(), schema)
+    properties["studies"]["items"] = _entry(registry.studies(), schema)
     names = [spelling for task in task_registry.tasks().values() for spelling in (task.name, *task.aliases)]
     properties["tasks"]["items"] = {"enum": names}
     properties["corpus"]["anyOf"].append({"type": "string"})
@@ -47,6 +30,26 @@ def sweep_schema() -> dict[str, Any]:
         ],
     }
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Leanboard sweep"}
+
+
+def _entry(works: Mapping[str, type[Work]], schema: dict[str, Any]) -> dict[str, Any]:
+    """A name, or names with their fields; what these refer to goes into the schema's definitions."""
+    fields: dict[str, Any] = {}
+    for name, work in works.items():
+        # Two works, maybe of plug-ins, may call different models of their fields by one name.
+        described = work.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
+        nested = described.pop("$defs", {})
+        schema["$defs"] |= {
+            f"{name}.{model}": _fields(content) if "properties" in content else content
+            for model, content in nested.items()
+        }
+        fields[name] = _fields(described)
+    return {
+        "anyOf": [
+            {"enum": sorted(works)},
+            {"type": "object", "additionalProperties": False, "properties": fields},
+        ]
+    }
 
 
 def _fields(method: dict[str, Any]) -> dict[str, Any]:

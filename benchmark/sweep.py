@@ -21,7 +21,9 @@ from benchmark.progress import Progress
 from benchmark.publish import Published, publish
 from benchmark.queue import Queue
 from benchmark.store import Scan
+from benchmark.studies import PublishedStudy, publish_studies
 from benchmark.tracking import Session, Sheet
+from methods.study import Study
 from reports.record import Failure, Record
 from tasks.errors import BadInput, did_you_mean
 from tasks.seeds import Seeds
@@ -48,6 +50,8 @@ class Options:
     """Records that do not count, as `ended` by fingerprint; each is replaced once its node has run again."""
     night: str | None = None
     """The date of a nightly run, which gets an MLflow parent of its own."""
+    study: str | None = None
+    """Label of the one study that is run; everything else of the sweep is left as it is."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +65,20 @@ class Result:
     ran: int
     """Nodes that were run to the end now."""
     cached: int
-    """Rows whose record was there before."""
+    """Wanted trials whose record was there before."""
     failures: Mapping[str, Failure]
     """Why nodes have no record, by fingerprint."""
     tracking: str
     """Where MLflow has the runs."""
+    wanted: frozenset[str]
+    """Fingerprints of the trials the run was for: rows of the leaderboard and what studies are made of."""
+    studies: Sequence[PublishedStudy] = ()
+    """The studies that have something to show."""
 
     @property
     def incomplete(self) -> int:
-        """Rows of the leaderboard without a result."""
-        return sum(1 for key in self.manifest.rows() if key not in self.records)
+        """Wanted trials without a result."""
+        return len(self.wanted - self.records.keys())
 
 
 def run(job: Job, console: Console, options: Options) -> Result:
@@ -89,23 +97,26 @@ def _run(job: Job, console: Console, options: Options, interrupts: Interrupts) -
     options = _with_reruns(job, options)
     scan = _scan(job, options)
     _report_scan(job, scan, console)
-    missing = job.missing(scan)
     known = Manifest.read(job.store)
     manifest = describe(job, options.command, known.machines if known else (), options.night)
+    wanted = _wanted(manifest, options)
+    missing = job.missing(scan, wanted & job.plan.studies if options.study else wanted)
     # Written before the work, so that `status` and `logs` can follow it.
     if manifest != known:
         manifest.write(job.store)
     session = Session(job.store, Sheet(job.name, manifest.sweep.config, manifest.night))
     try:
-        if missing or _untimed(job, manifest, scan):
+        if missing or (not options.study and _untimed(job, manifest, scan)):
             check_data(job)
             orphans.remove(job.store, job.plan.nodes.keys(), scan.records)
             manifest, scan = _work(job, missing, manifest, session, console, options, interrupts)
         records = list(scan.records.values())
         pairs = [(method.label, task.name) for method in job.methods for task in job.tasks]
         published = publish(job.store, manifest, records, links=session.links(pairs))
+        studies = publish_studies(job.store, manifest, records)
         failures = job.store.failures(job.plan.nodes.keys() - scan.records.keys())
-        warning = session.finish(records, list(failures.values()), published.board, published.folder)
+        outcomes = (records, list(failures.values()))
+        warning = session.finish(*outcomes, published.board, published.folder, studies)
     except Interrupted:
         session.interrupt()
         raise
@@ -116,10 +127,18 @@ def _run(job: Job, console: Console, options: Options, interrupts: Interrupts) -
         manifest=manifest,
         records=scan.records,
         ran=sum(1 for key in missing if key in scan.records),
-        cached=sum(1 for key in manifest.rows() if key in scan.records and key not in missing),
+        cached=sum(1 for key in wanted if key in scan.records and key not in missing),
         failures=failures,
         tracking=session.place.shown,
+        wanted=wanted,
+        studies=studies,
     )
+
+
+def _wanted(manifest: Manifest, options: Options) -> frozenset[str]:
+    """The trials a run is for: all of the sweep, or those one study is made of."""
+    chosen = [study for study in manifest.studies if study.label == options.study]
+    return frozenset(manifest.reported(chosen[0]) if chosen else manifest.targets())
 
 
 def _work(
@@ -139,7 +158,7 @@ def _work(
         session.start()
         _run_nodes(job, missing, console, options, session, interrupts)
         scan = _scan(job, options)
-        if job.sweep.latency:
+        if job.sweep.latency and not options.study:
             with session.paused():
                 manifest = _time(job, job.sweep.latency, manifest, scan, console)
     return manifest, scan
@@ -206,13 +225,21 @@ def _run_nodes(
         cluster.check_store(job.store)
     if not missing:
         return
-    queue = Queue(missing)
-    cached = len(job.plan.rows) - sum(1 for key in missing if key in job.plan.rows)
-    with Progress(console, queue, cached, slots) as progress:
-        watcher = _Both(progress, session) if session else progress
-        tuning.run(
-            queue, job.assignment, store=job.store, slots=slots, watcher=watcher, interrupts=interrupts
-        )
+    cached = len(job.plan.targets - missing.keys())
+    for together in _apart(missing):
+        queue = Queue(together)
+        with Progress(console, queue, cached, slots) as progress:
+            watcher = _Both(progress, session) if session else progress
+            tuning.run(
+                queue, job.assignment, store=job.store, slots=slots, watcher=watcher, interrupts=interrupts
+            )
+
+
+def _apart(missing: Mapping[str, Node]) -> list[dict[str, Node]]:
+    """Nodes that may run together, and after them, each for itself, those that measure time."""
+    alone = {key for key, node in missing.items() if isinstance(node.work, Study) and node.work.alone}
+    together = {key: node for key, node in missing.items() if key not in alone}
+    return [group for group in (together, *({key: missing[key]} for key in alone)) if group]
 
 
 def _scan(job: Job, options: Options) -> Scan:
@@ -295,6 +322,7 @@ def _with_reruns(job: Job, options: Options) -> Options:
     if not options.rerun:
         return options
     labels = {method.label for method in job.methods}
+    labels |= {job.plan.nodes[key].label for key in job.plan.studies}
     for label in options.rerun:
         if label not in labels:
             raise BadInput(f"--rerun {label}: no such label in this sweep; {did_you_mean(label, labels)}")

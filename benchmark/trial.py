@@ -16,11 +16,10 @@ import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from benchmark import environment, measure
@@ -28,13 +27,14 @@ from benchmark.assignment import Assignment, Outcome, cache_folder
 from benchmark.digest import digest
 from benchmark.failing import PrerequisiteFailed, write_failure
 from benchmark.files import log_name
+from benchmark.scoring import require_finite, score_variants
 from benchmark.store import Store
 from methods import checkpoint, registry
-from methods.fit import Diverged
 from methods.inference import predict
 from methods.method import Method, Prerequisite, SweepPrerequisite
 from methods.pretrained import Source
 from methods.run import Report, Run, SweepRun
+from methods.study import Experiment
 from reports import predictions
 from reports.metrics import collapse, score
 from reports.predictions import Predictions
@@ -124,8 +124,10 @@ class _Trial:
         outcome: dict[str, Any] = {"data": prepared.facts, "primary": task.primary}
         if isinstance(self.work, Prerequisite):
             return run, self._produce(partial(self.work.produce, run)), outcome
-        assert isinstance(self.work, Method)
         self._seed()
+        if isinstance(self.work, Experiment):
+            return run, *self._study(self.work, run, prepared, outcome)
+        assert isinstance(self.work, Method)
         with self._phase("compress"):
             model = self.work.compress(run)
         with self._phase("score"):
@@ -137,6 +139,23 @@ class _Trial:
             checkpoint.save(model, self.folder / "result" / "model")
             files |= _files(self.folder, "result")
         return run, files, outcome
+
+    def _study(
+        self, experiment: Experiment, run: Run, prepared: Prepared, outcome: dict[str, Any]
+    ) -> tuple[dict[str, Path], dict[str, Any]]:
+        with self._phase("study"):
+            # All are declared before any is scored.
+            variants = tuple(experiment.variants(run))
+        file = self.folder / predictions.VARIANTS
+        with self._phase("score"):
+            scored = score_variants(variants, run, prepared.validation, file)
+        return {file.name: file} if scored else {}, {**outcome, "variants": scored}
+
+    @property
+    def _kind(self) -> Literal["trial", "prerequisite", "study"]:
+        if isinstance(self.work, Experiment):
+            return "study"
+        return "trial" if isinstance(self.work, Method) else "prerequisite"
 
     def _produce(self, produce: Callable[[Path], None]) -> dict[str, Path]:
         (self.folder / "result").mkdir()
@@ -214,7 +233,7 @@ class _Trial:
         metrics, primary = run.task.metrics, run.task.primary
         choice = predict(model, prepared.choice)
         validation = predict(model, prepared.validation)
-        _require_finite(validation)
+        require_finite(validation)
         labels = prepared.validation.labels
         table = Predictions(index=prepared.validation.rows, labels=labels, logits=validation)
         with (self.folder / "predictions.parquet").open("wb") as file:
@@ -238,7 +257,7 @@ class _Trial:
         return Record(
             fingerprint=a.fingerprint,
             decides=a.decides,
-            kind="trial" if isinstance(self.work, Method) else "prerequisite",
+            kind=self._kind,
             label=self.work.label,
             method=self.work.name,
             family=self.work.family,
@@ -274,11 +293,6 @@ class _Trial:
         begun = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - begun
-
-
-def _require_finite(logits: NDArray[np.float32]) -> None:
-    if not np.isfinite(logits).all():
-        raise Diverged("the model's validation logits are not finite; lower train.learning_rate")
 
 
 def _files(folder: Path, part: str) -> dict[str, Path]:

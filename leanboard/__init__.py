@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from methods.method import SweepPrerequisite as SweepPrerequisite
     from methods.run import Run as Run
     from methods.settings import Training as Training
+    from methods.study import Experiment as Experiment
+    from methods.study import Study as Study
+    from methods.study import Variant as Variant
     from reports.board import Leaderboard as Leaderboard
     from reports.record import Record as Record
     from tasks.errors import BadInput as BadInput
@@ -27,15 +30,18 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BadInput": "tasks.errors",
+    "Experiment": "methods.study",
     "Leaderboard": "reports.board",
     "Method": "methods.method",
     "Prerequisite": "methods.method",
     "Record": "reports.record",
     "Run": "methods.run",
+    "Study": "methods.study",
     "Sweep": "benchmark.config",
     "SweepPrerequisite": "methods.method",
     "Task": "tasks.task",
     "Training": "methods.settings",
+    "Variant": "methods.study",
     "load_sweep": "benchmark.load",
     "make_sweep": "benchmark.load",
     "run": "leanboard.running",

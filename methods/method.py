@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from methods.run import Run, SweepRun
 
-Family = Literal["baseline", "pruning", "distillation", "sharing", "prerequisite"]
+Family = Literal["baseline", "pruning", "distillation", "sharing", "prerequisite", "study"]
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,17 @@
-"""Methods by name: the built-in ones and those of installed plug-ins. Imports no torch."""
+"""Methods and studies by name: the built-in ones and those of installed plug-ins. Imports no torch."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 
 from methods.method import Method, Work
+from methods.study import Study
 from tasks.errors import BadInput, did_you_mean
 
 GROUP = "leanboard.methods"
+STUDY_GROUP = "leanboard.studies"
 
 BUILT_IN = {
     "finetune": "methods.baselines.finetune:Finetune",
@@ -43,6 +46,16 @@ _PREREQUISITES = {
     "mobilebert-transfer",
 }
 
+STUDIES = {
+    "head-ablation": "methods.studies.head_ablation:HeadAblation",
+    "one-head": "methods.studies.one_head:OneHead",
+    "transfer": "methods.studies.transfer:Transfer",
+    "pruning-curve": "methods.studies.pruning_curve:PruningCurve",
+    "pruning-speed": "methods.studies.pruning_speed:PruningSpeed",
+    "training-dynamics": "methods.studies.training_dynamics:TrainingDynamics",
+    "layerwise": "methods.studies.layerwise:Layerwise",
+}
+
 
 def find(name: str) -> type[Work]:
     """Return the work of this name.
@@ -55,6 +68,30 @@ def find(name: str) -> type[Work]:
         known = [*(BUILT_IN.keys() - _PREREQUISITES), *(addresses.keys() - BUILT_IN.keys())]
         raise BadInput(f"unknown method {name!r}; {did_you_mean(name, known)}")
     return resolve(addresses[name])
+
+
+def find_study(name: str) -> type[Study]:
+    """Return the study of this name.
+
+    Raises:
+        BadInput: there is none, or a plug-in cannot be imported or is no study.
+    """
+    addresses = _addresses(STUDY_GROUP, STUDIES)
+    if name not in addresses:
+        raise BadInput(f"unknown study {name!r}; {did_you_mean(name, addresses)}")
+    return _study(addresses[name])
+
+
+def studies() -> dict[str, type[Study]]:
+    """Every study by name."""
+    return {name: _study(address) for name, address in _addresses(STUDY_GROUP, STUDIES).items()}
+
+
+def _study(address: str) -> type[Study]:
+    work = resolve(address)
+    if not issubclass(work, Study):
+        raise BadInput(f"study {address!r} is not a subclass of leanboard.Study")
+    return work
 
 
 def works() -> dict[str, type[Work]]:
@@ -95,12 +132,13 @@ def resolve(address: str) -> type[Work]:
     return work
 
 
-def _addresses() -> dict[str, str]:
-    found = dict(BUILT_IN)
-    for plug_in in entry_points(group=GROUP):
+def _addresses(group: str = GROUP, built_in: Mapping[str, str] = BUILT_IN) -> dict[str, str]:
+    found = dict(built_in)
+    for plug_in in entry_points(group=group):
         if plug_in.name in found:
             raise BadInput(
-                f"two methods are called {plug_in.name!r}: {found[plug_in.name]} and {_origin(plug_in)}"
+                f"two {group.rpartition('.')[2]} are called {plug_in.name!r}: {found[plug_in.name]} and "
+                f"{_origin(plug_in)}"
             )
         found[plug_in.name] = plug_in.value
     return found

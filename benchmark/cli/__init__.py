@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli import looking, running, setting_up
+from benchmark.cli import looking, running, setting_up, studying
 from tasks.errors import BadInput
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 running.add_to(app)
+studying.add_to(app)
 looking.add_to(app)
 setting_up.add_to(app)
 

@@ -18,6 +18,8 @@ from benchmark.cli import options
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+    from methods.method import Work
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
@@ -39,7 +41,7 @@ def status(
     store, manifest = open_output(target, output)
     scan = store.scan(node.fingerprint for node in manifest.nodes)
     failures = store.failures({node.fingerprint for node in manifest.nodes} - scan.records.keys())
-    rows = manifest.rows()
+    rows = manifest.targets()
     if as_json:
         done = rows.keys() & scan.records.keys()
         content: dict[str, Any] = {
@@ -98,18 +100,22 @@ def report(
     from benchmark.cli.tables import leaderboard_table
     from benchmark.manifest import open_output
     from benchmark.publish import publish
+    from benchmark.studies import publish_studies
     from benchmark.tracking import Session, Sheet
 
     store, manifest = open_output(target, output)
     scan = store.scan(node.fingerprint for node in manifest.nodes)
     links = Session(store, Sheet(manifest.sweep.name, night=manifest.night)).links(())
     published = publish(store, manifest, scan.records.values(), links=links, force=True)
+    studies = publish_studies(store, manifest, scan.records.values(), force=True)
     if as_json:
         typer.echo(published.board.model_dump_json(indent=1))
         return
     console = Console()
     console.print(leaderboard_table(published.board))
     console.print(f"Leaderboard: {published.page}", highlight=False, markup=False, soft_wrap=True)
+    for study in studies:
+        console.print(f"Study {study.label}: {study.page}", highlight=False, markup=False, soft_wrap=True)
 
 
 def export(
@@ -135,15 +141,15 @@ def export(
 
 
 def list_(
-    what: Annotated[Literal["methods", "tasks"], typer.Argument(help="What to list.")],
+    what: Annotated[Literal["methods", "tasks", "studies"], typer.Argument(help="What to list.")],
     as_json: options.AsJson = False,
 ) -> None:
-    """List the methods or tasks a sweep can name, with their fields."""
-    entries = _methods() if what == "methods" else _tasks()
+    """List the methods, tasks or studies a sweep can name, with their fields."""
+    entries = {"methods": _methods, "tasks": _tasks, "studies": _studies}[what]()
     if as_json:
         typer.echo(json.dumps(entries, indent=1))
         return
-    table = Table(show_lines=what == "methods")
+    table = Table(show_lines=what != "tasks")
     for column in entries[0]:
         table.add_column(column, overflow="fold")
     for entry in entries:
@@ -155,6 +161,7 @@ def sync(target: options.Target, output: options.Output = None) -> None:
     """Bring MLflow up to date with the records, e.g. after an outage; doing it twice changes nothing."""
     from benchmark.manifest import open_output
     from benchmark.publish import publish
+    from benchmark.studies import publish_studies
     from benchmark.tracking import Sheet, Unreachable, place, sync
     from tasks.errors import BadInput
 
@@ -163,10 +170,12 @@ def sync(target: options.Target, output: options.Output = None) -> None:
     records = store.scan(keys).records
     failures = store.failures(keys - records.keys()).values()
     published = publish(store, manifest, records.values())
+    studies = publish_studies(store, manifest, records.values())
     where = place(store.url)
     sheet = Sheet(manifest.sweep.name, manifest.sweep.config, manifest.night)
+    shown = (published.board, published.folder, studies)
     try:
-        done = sync(where, sheet, store, records.values(), failures, published.board, published.folder)
+        done = sync(where, sheet, store, records.values(), failures, *shown)
     except Unreachable as error:
         raise BadInput(f"{error}; check MLFLOW_TRACKING_URI and whether the server runs") from None
     counts = f"{done.made} runs written, {done.unchanged} unchanged, {done.deleted} removed"
@@ -213,15 +222,33 @@ def _methods() -> list[dict[str, Any]]:
         {
             "name": method.name,
             "family": method.family,
-            "fields": {
-                name: {"default": _default(field), "meaning": field.description or ""}
-                for name, field in method.model_fields.items()
-            },
+            "fields": _fields(method),
             "needs": list(method.needs),
             "paper": method.paper,
         }
         for method in registry.methods().values()
     ]
+
+
+def _studies() -> list[dict[str, Any]]:
+    from methods import registry
+
+    return [
+        {
+            "name": study.name,
+            "shows": (study.__doc__ or "").strip().split("\n")[0],
+            "fields": _fields(study),
+            "paper": study.paper,
+        }
+        for study in registry.studies().values()
+    ]
+
+
+def _fields(work: type[Work]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"default": _default(field), "meaning": field.description or ""}
+        for name, field in work.model_fields.items()
+    }
 
 
 def _default(field: FieldInfo) -> Any:

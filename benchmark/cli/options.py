@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from rich.console import Console
+from rich.markup import escape
 
 if TYPE_CHECKING:
+    from benchmark.interrupts import Interrupted
     from benchmark.job import Job
 
 SweepFile = Annotated[
@@ -81,3 +87,20 @@ def open_job(
 
     loaded = load_sweep(sweep, settings=settings or (), tasks=tasks or None, seeds=seeds, limit=limit)
     return resolve(loaded, output=output, methods=methods or (), offline=offline)
+
+
+def command() -> str:
+    """What the user typed."""
+    return shlex.join(["leanboard", *sys.argv[1:]])
+
+
+def say_stopped(stop: Interrupted, job: Job, wanted: Collection[str], console: Console) -> NoReturn:
+    """Say what is finished of the wanted trials after a signal, and exit with the signal's code."""
+    done = len(set(wanted) & job.scan().records.keys())
+    console.print(
+        f"\n[yellow]stopped by {stop}[/]; {done} of {len(wanted)} trials are in "
+        f"{escape(job.output)}. The same command goes on from there:\n  {escape(command())}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    sys.exit(stop.exit_code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -71,24 +72,18 @@ def run(
     if records:
         _bring(records, job, console)
     if dry_run:
-        _show_plan(job, console)
+        show_plan(job, console)
         return
     try:
         result = engine.run(
             job,
             console,
-            engine.Options(command=_command(), address=address, cpus=cpus, wait=wait, rerun=rerun or []),
+            engine.Options(
+                command=options.command(), address=address, cpus=cpus, wait=wait, rerun=rerun or []
+            ),
         )
     except Interrupted as stop:
-        scan = job.scan()
-        done = sum(1 for key in job.plan.rows if key in scan.records)
-        console.print(
-            f"\n[yellow]stopped by {stop}[/]; {done} of {len(job.plan.rows)} trials are in "
-            f"{escape(job.output)}. The same command goes on from there:\n  {escape(_command())}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        sys.exit(stop.exit_code)
+        options.say_stopped(stop, job, job.plan.targets, console)
     _show_result(result, job.output, console)
     sys.exit(1 if result.incomplete else 0)
 
@@ -115,7 +110,7 @@ def plan(
         settings=settings,
         offline=offline,
     )
-    _show_plan(job, Console(), as_json=as_json)
+    show_plan(job, Console(), as_json=as_json)
 
 
 def nightly(
@@ -143,13 +138,13 @@ def nightly(
 
     console = Console()
     job = options.open_job(sweep, output=output, settings=settings, offline=offline)
-    how = Options(command=_command(), address=address, cpus=cpus, wait=wait)
+    how = Options(command=options.command(), address=address, cpus=cpus, wait=wait)
     try:
         outcome = night.run(job, console, how, refresh=refresh)
     except Interrupted as stop:
         console.print(
             f"\n[yellow]stopped by {stop}[/]; what is finished counts. The same command goes on from there:\n"
-            f"  {escape(_command())}",
+            f"  {escape(options.command())}",
             highlight=False,
             soft_wrap=True,
         )
@@ -169,19 +164,23 @@ def _bring(archives: list[Path], job: Job, console: Console) -> None:
         console.print(f"{count} records from {archive}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _show_plan(job: Job, console: Console, *, as_json: bool = False) -> None:
+def show_plan(
+    job: Job, console: Console, *, as_json: bool = False, targets: Collection[str] | None = None
+) -> None:
+    """Print what would be run, all of the job or what `targets` need."""
     from benchmark.cli.tables import plan_table
     from benchmark.estimate import estimate, sizes
     from benchmark.progress import duration
 
     scan = job.scan()
-    missing = job.missing(scan)
+    missing = job.missing(scan, targets)
     expected = estimate(missing, scan.records.values(), job.plan.kept, sizes(job.plan, job.model))
     summary = {
         "sweep": job.name,
         "output": job.output,
         "nodes": len(job.plan.nodes),
         "trials": len(job.plan.rows),
+        "studies": len(job.plan.studies),
         "cached": len(job.plan.nodes) - len(missing),
         "to_run": len(missing),
         "damaged": sorted(scan.damaged),
@@ -212,13 +211,11 @@ def _show_result(result: Result, output: str, console: Console) -> None:
     console.print(leaderboard_table(result.published.board))
     for line in failure_lines(result.failures.values()):
         console.print(line, highlight=False, soft_wrap=True)
+    for study in result.studies:
+        console.print(f"Study {study.label}: {study.page}", highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"{result.ran} run now, {result.cached} cached, {result.incomplete} without a result", highlight=False
     )
     console.print(f"Leaderboard: {result.published.page}", highlight=False, markup=False, soft_wrap=True)
     hint = f"(leanboard ui {shlex.quote(output)})"
     console.print(f"MLflow:      {result.tracking}   {hint}", markup=False, soft_wrap=True)
-
-
-def _command() -> str:
-    return shlex.join(["leanboard", *sys.argv[1:]])

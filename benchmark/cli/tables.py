@@ -60,6 +60,7 @@ def plan_table(job: Job, missing: Mapping[str, Node]) -> Table:
     total = Counter(node.label for node in job.plan.nodes.values())
     to_run = Counter(node.label for node in missing.values())
     on_board = {node.label for node in job.plan.trials()}
+    studied = {job.plan.nodes[key].label for key in job.plan.studies}
     table = Table(title=f"{escape(job.name)}: {len(job.tasks)} tasks x {len(job.sweep.seeds)} seeds")
     for column, justify in (
         ("node", "left"),
@@ -70,7 +71,7 @@ def plan_table(job: Job, missing: Mapping[str, Node]) -> Table:
     ):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     for label, count in total.items():
-        kind = "trial" if label in on_board else "prerequisite"
+        kind = "trial" if label in on_board else "study" if label in studied else "prerequisite"
         table.add_row(escape(label), kind, str(count), str(count - to_run[label]), str(to_run[label]))
     return table
 
@@ -83,18 +84,20 @@ def status_table(manifest: Manifest, done: set[str], failed: Mapping[str, Failur
     for task in tasks:
         table.add_column(task, justify="right")
     trials: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for key, node in manifest.rows().items():
+    for key, node in manifest.targets().items():
         trials[node.label, node.task].append(key)
-    for method in manifest.sweep.methods:
+    labels = [method.label for method in manifest.sweep.methods]
+    labels += dict.fromkeys(node.label for node in manifest.nodes if node.study)
+    for label in labels:
         cells = []
         for task in tasks:
-            keys = trials[method.label, task]
+            keys = trials[label, task]
             finished = sum(key in done for key in keys)
             broken = sum(key in failed and key not in done for key in keys)
             absent = len(keys) - finished - broken
             style = "green" if finished == len(keys) else "red" if broken else "yellow"
             cells.append(f"[{style}]{finished} / {broken} / {absent}[/]")
-        table.add_row(escape(method.label), *cells)
+        table.add_row(escape(label), *cells)
     return table
 
 

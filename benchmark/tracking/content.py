@@ -31,7 +31,7 @@ def metrics(record: Record) -> dict[str, float]:
     """All numbers of a record, grouped by the part before the slash.
 
     `score` is the primary metric in points, the one column that compares all runs; metrics under
-    `validation/`, `choice/`, `train/` and `stage/` are fractions, as in the record.
+    `validation/`, `choice/`, `train/`, `stage/` and `variant/` are fractions, as in the record.
     """
     found: dict[str, float] = {}
     if record.primary in record.scores:
@@ -40,6 +40,8 @@ def metrics(record: Record) -> dict[str, float]:
     found |= _under("choice", record.choice)
     for stage, scores in record.stages.items():
         found |= _under(f"stage/{stage}", scores)
+    for variant in record.variants:
+        found |= _under(f"variant/{variant.name}", variant.scores)
     if model := record.model:
         found |= _under("parameters", model.parameters.model_dump())
         found |= {"flops/forward": model.flops, "bytes/checkpoint": model.checkpoint_bytes}

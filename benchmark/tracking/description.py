@@ -15,7 +15,8 @@ EXPERIMENT = """\
 Compression methods compared over tasks and seeds by **leanboard**. One parent run per sweep (or night) \
 holds the leaderboard among its artifacts. Below it stand a **summary run** per method and task \
 (`leanboard.kind = summary`: median over seeds, spread, verdict) and a **trial run** per method, task and \
-seed (`leanboard.kind = trial`: curves, scores, predictions).
+seed (`leanboard.kind = trial`: curves, scores, predictions). Trials that studies are made of have \
+`leanboard.kind = study`; their tables and figures are artifacts of the parent, in `studies/`.
 
 - The leaderboard as a table: search ``tags.`leanboard.kind` = 'summary'`` and sort by `score`.
 - All seeds of a row: search `tags.label = 'kd' AND tags.task = 'rte'`.
@@ -29,8 +30,8 @@ def of_sweep(
     """Describe a sweep: what runs, what changed since its first run, and how it stands."""
     facts = [
         f"- **{key}**: {_words(config[key])}"
-        for key in ("model", "data", "tasks", "methods", "seeds", "limit", "baseline")
-        if config.get(key) is not None
+        for key in ("model", "data", "tasks", "methods", "studies", "seeds", "limit", "baseline")
+        if config.get(key) not in (None, (), [])
     ]
     if changed:
         facts += ["", "Params show the first run; changed since:", ""]

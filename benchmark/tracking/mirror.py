@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from benchmark.tracking.sheet import Sheet
 from reports.record import Failure, Record
 
 if TYPE_CHECKING:
+    from benchmark.studies import PublishedStudy
     from reports.board import Leaderboard, Links
 
 LIMIT = 10_000
@@ -118,9 +119,9 @@ class Mirror:
         """Write what MLflow misses of records from earlier runs; those it has are left alone."""
         self._put(Runs.replay, list(records), list(failures))
 
-    def published(self, board: Leaderboard, folder: Path) -> None:
-        """The leaderboard is there; `folder` holds the files that show it."""
-        self._put(Runs.published, board, folder)
+    def published(self, board: Leaderboard, folder: Path, studies: Sequence[PublishedStudy] = ()) -> None:
+        """The leaderboard and the studies are there; `folder` holds the files that show the former."""
+        self._put(Runs.published, board, folder, studies)
 
     def links(self, pairs: Iterable[tuple[str, str]], timeout: float = 15.0) -> Links:
         """Addresses of the summary runs of (label, task), made where missing; empty if no server answers.

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from reports.record import Failure, Record
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+    from benchmark.studies import PublishedStudy
     from reports.board import Leaderboard, Row
 
 _ENDED = ("FINISHED", "FAILED")
@@ -90,16 +91,21 @@ class Runs:
         self._describe(None)
         self.client.write(self.parent, "sweep.json", json.dumps(self.sheet.config, indent=1, default=str))
 
-    def published(self, board: Leaderboard, folder: Path) -> None:
-        """Show a leaderboard: a summary run per row, and its files among the parent's artifacts."""
+    def published(self, board: Leaderboard, folder: Path, studies: Sequence[PublishedStudy] = ()) -> None:
+        """Show a leaderboard: a summary run per row, and its files among the parent's artifacts.
+
+        The files of studies stand beside them.
+        """
         now = milliseconds(time.time())
         for row in [*board.overall, *board.rows]:
             self._summarise(row, now)
         self.client.upload_folder(self.parent, folder, "leaderboard")
+        for study in studies:
+            self.client.upload_folder(self.parent, study.folder, f"studies/{study.label}")
         self._describe(board)
         state = {"trials/done": board.trials, "trials/planned": board.planned}
         self._update(self.parent, state, {"complete": board.complete}, now)
-        self.board = board_stamp(board)
+        self.board = board_stamp(board, studies)
 
     def end(self, interrupted: bool = False) -> None:
         """Show the sweep as ended; runs of trials that are still open were not finished."""

@@ -19,6 +19,7 @@ from reports.record import Failure, Record
 
 if TYPE_CHECKING:
     from benchmark.actor import Message
+    from benchmark.studies import PublishedStudy
     from reports.board import Leaderboard, Links
 
 
@@ -72,19 +73,25 @@ class Session:
         return state.links(self.store, self.place, self.sheet)
 
     def finish(
-        self, records: Sequence[Record], failures: Sequence[Failure], board: Leaderboard, folder: Path
+        self,
+        records: Sequence[Record],
+        failures: Sequence[Failure],
+        board: Leaderboard,
+        folder: Path,
+        studies: Sequence[PublishedStudy] = (),
     ) -> str:
         """Make MLflow show everything; return a warning for the user, empty if it does.
 
         When nothing ran and MLflow was last seen to hold all of it, MLflow is not even imported.
         """
         if self.mirror is None:
-            if state.in_sync(self.store, self.place, self.sheet, [*records, *failures], board):
+            outcomes: list[Record | Failure] = [*records, *failures]
+            if state.in_sync(self.store, self.place, self.sheet, outcomes, board, studies):
                 return ""
             self.start()
         assert self.mirror is not None
         self.mirror.replay(records, failures)
-        self.mirror.published(board, folder)
+        self.mirror.published(board, folder, studies)
         return self.mirror.close().warning
 
     def paused(self) -> AbstractContextManager[None]:

@@ -14,15 +14,17 @@ from benchmark.tracking.sheet import Sheet
 from reports.record import Failure, Record
 
 if TYPE_CHECKING:
+    from benchmark.studies import PublishedStudy
     from benchmark.tracking.runs import Runs
     from reports.board import Leaderboard, Links
 
 FILE = "mirror.json"
 
 
-def board_stamp(board: Leaderboard) -> str:
-    """What tells leaderboards apart."""
-    return hashlib.sha256(board.model_dump_json().encode()).hexdigest()
+def board_stamp(board: Leaderboard, studies: Iterable[PublishedStudy] = ()) -> str:
+    """What tells leaderboards, and the studies beside them, apart."""
+    content = [board.model_dump_json(), *sorted(study.stamp for study in studies)]
+    return hashlib.sha256("\n".join(content).encode()).hexdigest()
 
 
 def remember(store: Store, place: Place, sheet: Sheet, runs: Runs) -> None:
@@ -44,12 +46,13 @@ def in_sync(
     sheet: Sheet,
     outcomes: Iterable[Record | Failure],
     board: Leaderboard | None = None,
+    studies: Iterable[PublishedStudy] = (),
 ) -> bool:
-    """Whether MLflow was last seen to hold all these outcomes and this leaderboard."""
+    """Whether MLflow was last seen to hold all these outcomes, this leaderboard and these studies."""
     known = _recall(store, place, sheet)
     if known is None or (place.file and not place.file.exists()):
         return False
-    if board is not None and known["board"] != board_stamp(board):
+    if board is not None and known["board"] != board_stamp(board, studies):
         return False
     trials = known["trials"]
     return all(stamp(outcome) in trials.get(outcome.fingerprint, ()) for outcome in outcomes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from benchmark.tracking.sheet import Sheet
 from reports.record import Failure, Record
 
 if TYPE_CHECKING:
+    from benchmark.studies import PublishedStudy
     from reports.board import Leaderboard
 
 
@@ -41,6 +42,7 @@ def sync(
     failures: Iterable[Failure] = (),
     board: Leaderboard | None = None,
     folder: Path | None = None,
+    studies: Sequence[PublishedStudy] = (),
 ) -> Synced:
     """Make MLflow show these outcomes; what it shows already is left alone, so a second call changes nothing.
 
@@ -54,6 +56,7 @@ def sync(
         failures: of trials without a record; others are passed over.
         board: the leaderboard, if there is one,
         folder: and the folder of its files.
+        studies: shown beside the leaderboard.
 
     Raises:
         Unreachable: MLflow does not answer or refuses; what was written until then stays.
@@ -63,7 +66,7 @@ def sync(
         runs.begin()
         runs.replay(records, failures)
         if board is not None and folder is not None:
-            runs.published(board, folder)
+            runs.published(board, folder, studies)
         runs.end()
     except Exception as error:
         raise Unreachable(f"MLflow at {place.shown}: {one_line(error)}") from error

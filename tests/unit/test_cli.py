@@ -20,7 +20,7 @@ from benchmark.manifest import describe
 from reports.record import Failure
 
 COMMANDS = (
-    "run", "plan", "nightly", "status", "logs", "report", "sync", "ui", "list", "init", "schema", "prefetch",
+    "run", "plan", "nightly", "study", "status", "logs", "report", "sync", "ui", "list", "init", "schema", "prefetch",
     "doctor",
 )  # fmt: skip
 HEAVY = (
@@ -152,7 +152,7 @@ def test_lists_of_methods_and_tasks():
     }
     assert all(field["meaning"] for method in methods for field in method["fields"].values())
     tasks = json.loads(call("list", "tasks", "--json"))
-    assert [task["name"] for task in tasks] == ["rte", "mrpc", "sst2", "qnli", "cola"]
+    assert [task["name"] for task in tasks] == ["rte", "mrpc", "sst2", "qnli", "cola", "mnli", "wnli"]
     assert {task["name"]: task["primary"] for task in tasks}["cola"] == "matthews"
     for what in ("methods", "tasks"):
         assert "finetune" in call("list", what) or "Recognizing" in call("list", what)

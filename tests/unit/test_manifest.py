@@ -73,8 +73,8 @@ def test_a_hub_id_is_shown_whole_and_a_folder_by_its_name(tmp_path):
 
 
 def test_the_status_goes_through_the_nodes_once(job, monkeypatch):
-    manifest, calls, rows = describe(job, ""), [], Manifest.rows
-    monkeypatch.setattr(Manifest, "rows", lambda self: calls.append(1) or rows(self))
+    manifest, calls, targets = describe(job, ""), [], Manifest.targets
+    monkeypatch.setattr(Manifest, "targets", lambda self: calls.append(1) or targets(self))
     done = {key for key, node in manifest.rows().items() if node.seed == 1}
     calls.clear()
     table = status_table(manifest, done, {})

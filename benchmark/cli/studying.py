@@ -1,0 +1,155 @@
+"""The command `study`: one analysis on its own, or beside the trials of a sweep."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from benchmark.cli import options
+
+if TYPE_CHECKING:
+    from benchmark.config import Sweep
+    from methods.study import Study
+
+NAME = "studies"
+"""The sweep of studies that belong to no sweep file: all of them share its start models."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(study)
+
+
+def study(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="See `leanboard list studies`.", show_default=False)
+    ],
+    tasks: Annotated[
+        list[str] | None, typer.Option("--task", "-t", help="A task (repeatable), e.g. cola.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Hub id, folder or `minilm`.", show_default=False)
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", help="Hub id, folder or `bundled`; by default nyu-mll/glue.", show_default=False
+        ),
+    ] = None,
+    seeds: options.Seeds = None,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", metavar="FIELD=VALUE", help="Set a field of the study, e.g. step=0.05 (repeatable)."
+        ),
+    ] = None,
+    sweep: Annotated[
+        Path | None,
+        typer.Option(
+            "--sweep",
+            metavar="FILE",
+            help="Take model, data, tasks, seeds and training from this sweep and share its start models.",
+        ),
+    ] = None,
+    settings: options.Set = None,
+    limit: options.Limit = None,
+    output: options.Output = None,
+    rerun: Annotated[bool, typer.Option("--rerun", help="Make the study's own records again.")] = False,
+    address: options.Address = None,
+    cpus: options.Cpus = None,
+    wait: options.Wait = 600,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    offline: options.Offline = False,
+) -> None:
+    """Run a study: tables, a figure and a conclusion instead of a compressed model.
+
+    leanboard study head-ablation --task cola --model minilm --seeds 5
+
+    leanboard study layerwise --sweep sweeps/head-pruning.yaml
+
+    Files go to <output>/studies/NAME/, the output being runs/studies or the sweep's. The same command again
+    does only what is missing.
+    """
+    from benchmark import sweep as engine
+    from benchmark.cli.running import show_plan
+    from benchmark.cli.tables import failure_lines
+    from benchmark.interrupts import Interrupted
+    from benchmark.job import resolve
+    from benchmark.manifest import describe
+
+    chosen = _study(name, fields or [])
+    options_of_sweep = {"tasks": tasks or None, "model": model, "data": data, "seeds": seeds, "limit": limit}
+    loaded = _with(_base(sweep, settings or [], options_of_sweep), chosen, name)
+    job = resolve(loaded, output=output, offline=offline)
+    console = Console()
+    manifest = describe(job, options.command())
+    facts = next(each for each in manifest.studies if each.label == chosen.label)
+    wanted = manifest.reported(facts)
+    if dry_run:
+        show_plan(job, console, targets=wanted.keys() & job.plan.studies)
+        return
+    how = engine.Options(
+        command=options.command(),
+        address=address,
+        cpus=cpus,
+        wait=wait,
+        rerun=[facts.source] if rerun and facts.source else [],
+        study=chosen.label,
+    )
+    try:
+        result = engine.run(job, console, how)
+    except Interrupted as stop:
+        options.say_stopped(stop, job, wanted, console)
+    for line in failure_lines(failure for key, failure in result.failures.items() if key in wanted):
+        console.print(line, highlight=False, soft_wrap=True)
+    plain: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
+    for published in result.studies:
+        if published.label == chosen.label:
+            for sentence in published.conclusion:
+                console.print(sentence, **plain)
+            console.print(f"Study: {published.page}", **plain)
+    console.print(
+        f"{result.ran} run now, {result.cached} cached, {result.incomplete} without a result", **plain
+    )
+    sys.exit(1 if result.incomplete else 0)
+
+
+def _study(name: str, fields: list[str]) -> Study:
+    from benchmark.load import apply, validate
+    from benchmark.yaml_source import Source
+    from methods import registry
+
+    kind, values = registry.find_study(name), dict[str, Any]()
+    for field in fields:
+        apply(values, field, "--option")
+    return validate(kind, values, Source(f"--option of {name}", values))
+
+
+def _base(file: Path | None, settings: list[str], changes: dict[str, Any]) -> Sweep:
+    """The sweep of the file, or one of nothing but the start model."""
+    from benchmark.load import apply, load_sweep, make_sweep
+    from tasks.errors import BadInput
+
+    if file is not None:
+        return load_sweep(file, settings=settings, **changes)
+    for key, example in (("tasks", "--task cola"), ("model", "--model minilm")):
+        if changes[key] is None:
+            raise BadInput(f"a study needs {key}: add {example}, or --sweep FILE to take all from a sweep")
+    content = {"name": NAME, "methods": ["finetune"], "latency": None}
+    content |= {key: value for key, value in changes.items() if value is not None}
+    for setting in settings:
+        apply(content, setting)
+    return make_sweep(content)
+
+
+def _with(sweep: Sweep, study: Study, name: str) -> Sweep:
+    """The sweep with one more study, unless it has it already."""
+    from benchmark.grid import expand_studies
+
+    if any(study.label == other.label for other in expand_studies(sweep)):
+        return sweep
+    return sweep.model_copy(update={"studies": (*sweep.studies, {name: study.changed()})})

@@ -1,0 +1,85 @@
+"""The final scoring of a study's models: each once, in fp32, after all of them have been declared."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from methods import checkpoint
+from methods.fit import Diverged
+from methods.pruning.without import predict_without
+from methods.run import Run
+from methods.study import Variant
+from reports import predictions
+from reports.metrics import score
+from reports.predictions import Predictions
+from reports.record import VariantScores
+from tasks.examples import Examples
+
+
+def score_variants(
+    variants: Sequence[Variant], run: Run, validation: Examples, file: Path
+) -> list[VariantScores]:
+    """Score frozen models on validation and write their predictions.
+
+    Variants that are the same model, such as several curves' first points, are one evaluation. Saved models
+    are removed once scored: only prerequisites keep weights.
+
+    Args:
+        variants: all models of the study.
+        run: holds the start model, for variants that name no model of their own; it has done its work.
+        validation: the official validation split.
+        file: where the predictions go; not written when there is no variant.
+
+    Raises:
+        ValueError: two variants bear one name.
+        Diverged: logits are not finite.
+    """
+    names = [variant.name for variant in variants]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"two variants are called {twice[0]!r}; every name is used once")
+    if not variants:
+        return []
+    labels, logits = validation.labels, dict(_logits(variants, run, validation))
+    found = {name: Predictions(validation.rows, labels, logits[name]) for name in names}
+    with file.open("wb") as opened:
+        predictions.write_variants(found, opened)
+    return [
+        VariantScores(
+            name=variant.name,
+            facts=dict(variant.facts),
+            scores=score(labels, logits[variant.name], run.task.metrics),
+        )
+        for variant in variants
+    ]
+
+
+def _logits(
+    variants: Sequence[Variant], run: Run, validation: Examples
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Evaluate model by model, so that each is read once and one at a time is in memory."""
+    for folder in dict.fromkeys(variant.model for variant in variants):
+        own = [variant for variant in variants if variant.model == folder]
+        sets = list(dict.fromkeys(frozenset(variant.removed) for variant in own))
+        model = run.start() if folder is None else checkpoint.load(folder).to(run.device)
+        for heads, logits in zip(sets, predict_without(model, validation, sets), strict=True):
+            require_finite(logits)
+            for variant in own:
+                if frozenset(variant.removed) == heads:
+                    yield variant.name, logits
+        if folder is not None:
+            shutil.rmtree(folder)
+
+
+def require_finite(logits: NDArray[np.float32]) -> None:
+    """Refuse logits that are no numbers.
+
+    Raises:
+        Diverged: with advice.
+    """
+    if not np.isfinite(logits).all():
+        raise Diverged("the model's validation logits are not finite; lower train.learning_rate")

@@ -1,0 +1,99 @@
+"""From the store to the tables and figures of studies; made again only when what they show has changed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.fingerprint import fingerprint
+from benchmark.manifest import Manifest
+from benchmark.publish import readable, write
+from benchmark.store import Store
+from reports.board import StudyFacts
+from reports.record import Record
+
+if TYPE_CHECKING:
+    from reports.predictions import Predictions
+    from reports.studies.content import Report
+
+FOLDER = "studies"
+
+
+@dataclass(frozen=True)
+class PublishedStudy:
+    """Where a study's files lie and what it says."""
+
+    label: str
+    folder: Path
+    """A local folder with its files; a copy where the output is an object store."""
+    page: str
+    """Path or URL of `index.md`."""
+    conclusion: tuple[str, ...]
+    """What it found, in sentences."""
+    stamp: str
+    """Digest of all that it shows."""
+
+
+def publish_studies(
+    store: Store, manifest: Manifest, records: Iterable[Record], *, force: bool = False
+) -> list[PublishedStudy]:
+    """Write `studies/<label>/` for every study of the manifest that has a record.
+
+    Args:
+        store: the output folder.
+        manifest: what was to be run.
+        records: the whole records of its nodes.
+        force: make the files even if nothing has changed.
+    """
+    by_key = {record.fingerprint: record for record in records}
+    found = []
+    for study in manifest.studies:
+        planned = manifest.reported(study)
+        own = [by_key[key] for key in planned if key in by_key]
+        if own:
+            found.append(_publish(store, manifest, study, own, len(planned) - len(own), force))
+    return found
+
+
+def _publish(
+    store: Store, manifest: Manifest, study: StudyFacts, records: list[Record], missing: int, force: bool
+) -> PublishedStudy:
+    name = f"{FOLDER}/{study.label.replace('/', '_')}"
+    stamp = _stamp(manifest, study, records, missing)
+    folder, state = readable(store, name), store.read_json(f"{name}/state.json")
+    if force or state is None or state["stamp"] != stamp or not (folder / "index.md").exists():
+        from reports import predictions
+        from reports.studies.content import render
+
+        def read(record: Record) -> dict[str, Predictions]:
+            return predictions.read_variants(store.open(record, predictions.VARIANTS))
+
+        findings = _report(study)(study, manifest.sweep, records, read)
+        write(store, name, render(findings, study, manifest.notes, missing))
+        state = {"stamp": stamp, "conclusion": findings.conclusion}
+        store.write_json(f"{name}/state.json", state)
+    page = store.address(name, "index.md")
+    return PublishedStudy(study.label, folder, page, tuple(state["conclusion"]), stamp)
+
+
+def _report(study: StudyFacts) -> Report:
+    module, _, function = study.report.partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def _stamp(manifest: Manifest, study: StudyFacts, records: list[Record], missing: int) -> str:
+    """Digest of all that the study shows, the code of its report included."""
+    from benchmark.digest import sources
+
+    content: dict[str, Any] = {
+        "study": study.model_dump(mode="json"),
+        "sweep": manifest.sweep.model_dump(mode="json", exclude={"command", "config", "methods"}),
+        "notes": manifest.notes,
+        "records": sorted((record.fingerprint, record.ended) for record in records),
+        "missing": missing,
+        "code": sources("reports"),
+    }
+    return fingerprint(content)

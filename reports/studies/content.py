@@ -1,0 +1,120 @@
+"""What every study's report yields, and the files it becomes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reports.board import StudyFacts, SweepFacts, TaskFacts
+from reports.plots import to_png, to_svg
+from reports.predictions import Predictions
+from reports.record import Record
+from reports.tables import aligned
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Variants = Callable[[Record], Mapping[str, Predictions]]
+"""Reads the predictions of a record's variants, by name."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named columns and rows of numbers, texts and None."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+    def to_csv(self) -> str:
+        """Return CSV; numbers with six digits, None as an empty cell."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows([_digits(cell) for cell in row] for row in self.rows)
+        return text.getvalue()
+
+    def to_markdown(self) -> str:
+        """Return a Markdown table; texts start at the left, numbers end at the right."""
+        lines = [[_words(cell) for cell in row] for row in self.rows]
+        left = {i for i in range(len(self.columns)) if any(isinstance(row[i], str) for row in self.rows)}
+        return aligned([[str(column) for column in self.columns], *lines], left)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A study's result."""
+
+    title: str
+    conclusion: list[str]
+    """Plain sentences that stand on their own."""
+    summary: Table
+    """What fits on a page."""
+    table: Table
+    """Every number."""
+    figure: Figure | None = None
+    notes: list[str] = field(default_factory=list)
+    """How to read it: what was tested, what a column means."""
+
+
+Report = Callable[[StudyFacts, SweepFacts, Sequence[Record], Variants], Findings]
+"""Makes the findings of a study of the records there are; at least one."""
+
+
+def render(
+    findings: Findings, study: StudyFacts, notes: Iterable[str] = (), missing: int = 0
+) -> dict[str, bytes]:
+    """Render `index.md`, `table.md`, `table.csv` and the figure as SVG and PNG.
+
+    Args:
+        findings: what the report yields.
+        study: the study.
+        notes: sentences about the sweep that must stand on top, such as which data and model these are.
+        missing: trials of the study without a result.
+
+    Returns:
+        The content of each file by its name.
+    """
+    summary = findings.summary.to_markdown() + "\n"
+    parts = [f"# {findings.title}"]
+    if missing:
+        parts.append(f"**Incomplete: {missing} trials have no result.**")
+    parts += [*(f"> {note}" for note in notes), "\n".join(f"- {each}" for each in findings.conclusion)]
+    files = {"table.md": summary.encode(), "table.csv": findings.table.to_csv().encode()}
+    if findings.figure is not None:
+        parts.append(f"![{findings.title}](figure.svg)")
+        files |= {
+            "figure.svg": to_svg(findings.figure, study.study).encode(),
+            "figure.png": to_png(findings.figure),
+        }
+    parts += [summary.strip(), *findings.notes, "Every number stands in [table.csv](table.csv)."]
+    if study.paper:
+        parts.append(f"After {study.paper}.")
+    return {"index.md": ("\n\n".join(parts) + "\n").encode(), **files}
+
+
+def by_task(sweep: SweepFacts, records: Iterable[Record]) -> list[tuple[TaskFacts, list[Record]]]:
+    """Group records by task in the sweep's order, each group by seed; tasks without a record are left out."""
+    ordered = sorted(records, key=lambda record: record.seed)
+    grouped = [(task, [record for record in ordered if record.task == task.name]) for task in sweep.tasks]
+    return [(task, own) for task, own in grouped if own]
+
+
+def seeds_in_words(records: Sequence[Record]) -> str:
+    """Return `1 seed` or `5 seeds`."""
+    count = len({record.seed for record in records})
+    return f"{count} seed{'' if count == 1 else 's'}"
+
+
+def _digits(cell: Any) -> Any:
+    return "" if cell is None else f"{cell:.6g}" if isinstance(cell, float) else cell
+
+
+def _words(cell: Any) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, float):
+        return f"{cell:.4f}" if 0 < abs(cell) < 0.05 else f"{cell:.2f}"
+    return str(cell).replace("|", "\\|")

@@ -1,0 +1,139 @@
+"""Report of `layerwise`: the score after each layer that a method has pruned and trained on."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reports.board import StudyFacts, SweepFacts, TaskFacts
+from reports.record import Record
+from reports.studies.content import Findings, Table, Variants, by_task
+from reports.studies.figures import legend, panels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_LAYER = re.compile(r"layer-(\d+)")
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One method on one task: scores in points by layers done (0 is the start model) and seed."""
+
+    label: str
+    scores: dict[int, dict[int, float]]
+
+    def changes(self, layers: int) -> dict[int, float]:
+        """Difference to the start model of the same seed."""
+        start = self.scores.get(0, {})
+        return {seed: score - start[seed] for seed, score in self.scores[layers].items() if seed in start}
+
+    @property
+    def last(self) -> int:
+        """Layers done at the end."""
+        return max(self.scores)
+
+
+def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], variants: Variants) -> Findings:
+    """Line up the stages of every method that has them with the start model's score."""
+    found = [(task, _lines(task, own, sweep)) for task, own in by_task(sweep, records)]
+    found = [(task, lines) for task, lines in found if lines]
+    conclusion = [_conclude(task, line) for task, lines in found for line in lines]
+    if not found:
+        conclusion = [
+            "No method of this sweep has left a score after each layer (stages layer-0, layer-1, ...): run a "
+            "sweep with a layer-wise method first."
+        ]
+    return Findings(
+        title="Layer by layer: the score while layer after layer is pruned",
+        conclusion=conclusion,
+        summary=Table(_SUMMARY, [row for task, lines in found for row in _summary(task, lines)]),
+        table=Table(_COLUMNS, [row for task, lines in found for row in _rows(task, lines)]),
+        figure=_draw(found) if found else None,
+        notes=[
+            "The validation score after each layer is descriptive: no method sees it. 0 layers is the start "
+            f"model, the record of {sweep.baseline}. Medians over seeds, bands from lowest to highest.",
+        ],
+    )
+
+
+def _lines(task: TaskFacts, records: Sequence[Record], sweep: SweepFacts) -> list[_Line]:
+    start = {r.seed: 100 * r.scores[task.primary] for r in records if r.label == sweep.baseline}
+    lines = []
+    for label in dict.fromkeys(record.label for record in records):
+        scores: dict[int, dict[int, float]] = {}
+        for record in records:
+            for name, stage in record.stages.items() if record.label == label else ():
+                if layer := _LAYER.fullmatch(name):
+                    scores.setdefault(int(layer[1]) + 1, {})[record.seed] = 100 * stage[task.primary]
+        if scores:
+            seeds = {seed for by_seed in scores.values() for seed in by_seed}
+            own = {seed: score for seed, score in start.items() if seed in seeds}
+            lines.append(_Line(label, ({0: own} if own else {}) | dict(sorted(scores.items()))))
+    return lines
+
+
+_COLUMNS = ["task", "metric", "label", "layers", "seed", "score", "change"]
+_SUMMARY = ["task", "method", "layers", "seeds", "median", "min", "max", "mean change"]
+
+
+def _rows(task: TaskFacts, lines: Sequence[_Line]) -> list[list[object]]:
+    return [
+        [task.name, task.primary, line.label, layers, seed, score, line.changes(layers).get(seed)]
+        for line in lines
+        for layers, seeds in line.scores.items()
+        for seed, score in seeds.items()
+    ]
+
+
+def _summary(task: TaskFacts, lines: Sequence[_Line]) -> list[list[object]]:
+    rows: list[list[object]] = []
+    for line in lines:
+        for layers, seeds in line.scores.items():
+            scores, changes = list(seeds.values()), list(line.changes(layers).values())
+            spread = [statistics.median(scores), min(scores), max(scores)]
+            change = statistics.fmean(changes) if changes else None
+            rows.append([task.name, line.label, layers, len(scores), *spread, change])
+    return rows
+
+
+def _conclude(task: TaskFacts, line: _Line) -> str:
+    ends = line.changes(line.last)
+    where = f"{task.title or task.name}, {line.label}"
+    if not ends:
+        return f"{where}: no start model to compare with."
+    rising = sum(
+        statistics.median(line.scores[layers].values()) >= statistics.median(line.scores[layers - 1].values())
+        for layers in range(1, line.last + 1)
+        if layers in line.scores and layers - 1 in line.scores
+    )
+    return (
+        f"{where}: after all {line.last} layers {statistics.fmean(ends.values()):+.1f} points against the "
+        f"start model on average over {len(ends)} seed{'' if len(ends) == 1 else 's'}, above it in "
+        f"{sum(change > 0 for change in ends.values())}; the median does not fall in {rising} of "
+        f"{line.last} steps."
+    )
+
+
+def _draw(found: Sequence[tuple[TaskFacts, Sequence[_Line]]]) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
+    from reports.plots import PALETTE, frame
+
+    labels = list(dict.fromkeys(line.label for _, lines in found for line in lines))
+    figure, axes = panels(len(found))
+    for place, (task, lines) in zip(axes, found, strict=True):
+        for line in lines:
+            colour = PALETTE[labels.index(line.label) % len(PALETTE)]
+            x, seeds = list(line.scores), [list(by_seed.values()) for by_seed in line.scores.values()]
+            low, high = [min(scores) for scores in seeds], [max(scores) for scores in seeds]
+            place.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
+            y = [statistics.median(scores) for scores in seeds]
+            place.plot(x, y, "-o", color=colour, markersize=4, linewidth=1.4, label=line.label)
+        frame(place, task.title or task.name, "layers pruned", f"{task.primary} (points)")
+        place.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend(figure, max(axes, key=lambda place: len(place.lines)), inches=3.0)
+    return figure

@@ -1,0 +1,113 @@
+"""Synthetic records of studies, with known effects, and their predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from reports.board import StudyFacts, SweepFacts, TaskFacts
+from reports.metrics import score
+from reports.predictions import Predictions
+from reports.record import Record, VariantScores
+
+TASK = TaskFacts(
+    name="cola",
+    title="CoLA",
+    primary="accuracy",
+    margin=3.0,
+    domains={"in-domain": (0, 250), "out-of-domain": (250, 500)},
+)
+EXAMPLES = 500
+
+
+@dataclass
+class Made:
+    """Records of a study and a reader of their predictions."""
+
+    records: list[Record] = field(default_factory=list)
+    saved: dict[str, dict[str, Predictions]] = field(default_factory=dict)
+
+    def read(self, record: Record) -> Mapping[str, Predictions]:
+        return self.saved[record.fingerprint]
+
+    def add(self, seed: int, variants: Mapping[str, tuple[dict[str, Any], np.ndarray]], task=TASK, **changes):
+        """Add a record: by name of a variant its facts and whether each example is right."""
+        labels = np.arange(EXAMPLES) % 2
+        found = {
+            name: Predictions(
+                np.arange(EXAMPLES), labels, np.eye(2, dtype=np.float32)[np.where(right, labels, 1 - labels)]
+            )
+            for name, (_, right) in variants.items()
+        }
+        facts = {
+            "fingerprint": f"{task.name}{seed}",
+            "decides": {},
+            "kind": "study",
+            "label": "study",
+            "method": "study",
+            "family": "study",
+            "params": {},
+            "task": task.name,
+            "seed": seed,
+            "model_id": "tiny",
+            "primary": task.primary,
+            "variants": [
+                VariantScores(
+                    name=name, facts=facts, scores=score(labels, found[name].logits, ["accuracy", "matthews"])
+                )
+                for name, (facts, _) in variants.items()
+            ],
+            "started": 1.0,
+            "ended": 2.0 + seed,
+        }
+        self.records.append(Record.model_validate(facts | changes))
+        self.saved[f"{task.name}{seed}"] = found
+
+
+def sweep(*tasks: TaskFacts, seeds: int = 3) -> SweepFacts:
+    return SweepFacts(
+        name="s",
+        model="tiny",
+        data="bundled",
+        tasks=tasks or (TASK,),
+        methods=(),
+        seeds=tuple(range(1, seeds + 1)),
+        baseline="finetune",
+    )
+
+
+def study(name: str, **params: Any) -> StudyFacts:
+    report = f"reports.studies.{name.replace('-', '_')}:report"
+    return StudyFacts(label=name, study=name, params=params, paper="a paper", report=report, source=name)
+
+
+def right(share: float, rng: np.random.Generator) -> np.ndarray:
+    """Which examples are right: so many, drawn."""
+    return rng.permutation(EXAMPLES) < share * EXAMPLES
+
+
+def broken(base: np.ndarray, count: int, rng: np.random.Generator, within: slice = slice(None)) -> np.ndarray:
+    """The same with `count` right ones made wrong, or wrong ones right where it is negative."""
+    changed = base.copy()
+    rows = np.arange(EXAMPLES)[within]
+    candidates = rows[base[rows]] if count >= 0 else rows[~base[rows]]
+    changed[rng.choice(candidates, abs(count), replace=False)] = count < 0
+    return changed
+
+
+def ablation(effect: Callable[[int, int, int], int], *, layers=2, heads=3, seeds=3, task=TASK) -> Made:
+    """Records of `head-ablation`: without a head so many more examples are wrong, by seed."""
+    made = Made()
+    for seed in range(1, seeds + 1):
+        rng = np.random.default_rng(seed)
+        base = right(0.8, rng)
+        variants = {"unpruned": ({}, base)}
+        for layer in range(layers):
+            for head in range(heads):
+                facts = {"layer": layer, "head": head}
+                variants[f"{layer}.{head}"] = (facts, broken(base, effect(seed, layer, head), rng))
+        made.add(seed, variants, task)
+    return made
