@@ -15,6 +15,7 @@ from reports import leaderboard, predictions
 from reports.board import Leaderboard, MethodFacts, SweepFacts, TaskFacts
 from reports.metrics import collapse, score
 from reports.predictions import Predictions
+from reports.publish import render
 from reports.record import Cost, Failure, Model, Parameters, Record
 
 TASKS = {"rte": "accuracy", "mrpc": "f1"}
@@ -145,3 +146,10 @@ def failure(label: str, task: str, seed: int) -> Failure:
         started=1.8e9,
         ended=1.8e9 + 5,
     )
+
+
+def write_page(board, folder: Path) -> None:
+    """Write the leaderboard's files, as publishing does."""
+    for name, content in render(board).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)

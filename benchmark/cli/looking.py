@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -142,19 +143,48 @@ def export(
 
 def list_(
     what: Annotated[Literal["methods", "tasks", "studies"], typer.Argument(help="What to list.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One of them, with its fields.", show_default=False)
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List the methods, tasks or studies a sweep can name, with their fields."""
+    """List the methods, tasks or studies a sweep can name; with a NAME, all that it takes."""
     entries = {"methods": _methods, "tasks": _tasks, "studies": _studies}[what]()
+    if name is not None:
+        entries = [_entry(name, entries, what)]
     if as_json:
         typer.echo(json.dumps(entries, indent=1))
-        return
-    table = Table(show_lines=what != "tasks")
-    for column in entries[0]:
-        table.add_column(column, overflow="fold")
-    for entry in entries:
-        table.add_row(*(_shown(value) for value in entry.values()))
-    Console().print(table)
+    elif name is not None:
+        _print_entry(entries[0], Console())
+    else:
+        columns = [column for column in entries[0] if column not in ("fields", "needs", "labels", "rows")]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for column in columns:
+            table.add_column(column, no_wrap=column == "name", overflow="fold")
+        for entry in entries:
+            table.add_row(*(_shown(entry[column]) for column in columns))
+        Console().print(table)
+        typer.echo(f"`leanboard list {what} NAME` shows all of one.")
+
+
+def _entry(name: str, entries: list[dict[str, Any]], what: str) -> dict[str, Any]:
+    from tasks.errors import BadInput, did_you_mean
+
+    known = {entry["name"]: entry for entry in entries}
+    if name not in known:
+        raise BadInput(f"{name}: no such entry among the {what}; {did_you_mean(name, known)}")
+    return known[name]
+
+
+def _print_entry(entry: dict[str, Any], console: Console) -> None:
+    for key, value in entry.items():
+        if key != "fields" and value not in ("", [], {}):
+            console.print(f"[bold]{key}[/]  {_shown(value)}", highlight=False, soft_wrap=True)
+    if entry.get("fields"):
+        table = Table("field", "default", "meaning", box=box.SIMPLE_HEAD, pad_edge=False)
+        for name, field in entry["fields"].items():
+            table.add_row(name, escape(json.dumps(field["default"])), escape(field["meaning"]))
+        console.print(table)
 
 
 def sync(target: options.Target, output: options.Output = None) -> None:
@@ -222,6 +252,7 @@ def _methods() -> list[dict[str, Any]]:
         {
             "name": method.name,
             "family": method.family,
+            "does": _purpose(method),
             "fields": _fields(method),
             "needs": list(method.needs),
             "paper": method.paper,
@@ -236,12 +267,16 @@ def _studies() -> list[dict[str, Any]]:
     return [
         {
             "name": study.name,
-            "shows": (study.__doc__ or "").strip().split("\n")[0],
+            "shows": _purpose(study),
             "fields": _fields(study),
             "paper": study.paper,
         }
         for study in registry.studies().values()
     ]
+
+
+def _purpose(work: type[Work]) -> str:
+    return (work.__doc__ or "").strip().split("\n")[0]
 
 
 def _fields(work: type[Work]) -> dict[str, dict[str, Any]]:
@@ -277,13 +312,5 @@ def _tasks() -> list[dict[str, Any]]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        lines = []
-        for name, content in value.items():
-            text = (
-                f"{name} = {content['default']}  {content['meaning']}"
-                if isinstance(content, dict)
-                else f"{name} {content}"
-            )
-            lines.append(escape(text))
-        return "\n".join(lines)
+        return escape(", ".join(f"{name} {content}" for name, content in value.items()))
     return escape(", ".join(map(str, value)) if isinstance(value, list) else str(value))

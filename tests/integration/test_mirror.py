@@ -7,7 +7,6 @@ import pytest
 
 from benchmark.tracking import Mirror, Sheet, in_sync, place, sync
 from benchmark.tracking.runs import Runs
-from reports import publish
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def mirror_live(sweep, where):
     for failure in sweep.failures:
         mirror.failed(failure)
     board, folder = sweep.board(), where.file.parent / "leaderboard"
-    publish.publish(board, folder)
+    mirrored.write_page(board, folder)
     mirror.published(board, folder)
     return mirror.close(120), board, folder
 

@@ -7,7 +7,6 @@ import mirrored
 import pytest
 
 from benchmark.tracking import Mirror, in_sync, links, place, sync
-from reports import publish
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def test_a_server_holds_runs_artifacts_and_the_pages_links(sweep, serve, monkeyp
     monkeypatch.setenv("MLFLOW_TRACKING_URI", serve().uri)
     where = place(str(tmp_path / "out"))
     board, folder = sweep.board(), tmp_path / "leaderboard"
-    publish.publish(board, folder)
+    mirrored.write_page(board, folder)
     mirror = Mirror(where, sweep.sheet, sweep.store)
     mirror.start()
     record = sweep.records[0]
