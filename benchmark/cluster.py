@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import shutil
@@ -80,6 +81,9 @@ def connected(address: str | None, *, offline: bool, cpus: int | None = None) ->
         try:
             yield
         finally:
+            # What still refers to Ray, such as the traceback of a lost worker, must go first: a reference
+            # that another thread frees during or after the shutdown ends this process.
+            gc.collect()
             ray.shutdown()
 
 

@@ -83,6 +83,15 @@ def run(
     # With a searcher Tune keeps a single pending trial unless told otherwise, and slots stand idle.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(4, 3 * slots))
     handler = _Handler(queue, store, watcher, interrupts)
+    try:
+        _run_all(queue, assign, handler, interrupts)
+    finally:
+        handler.close()
+
+
+def _run_all(
+    queue: Queue, assign: Callable[[Node, str], Assignment], handler: _Handler, interrupts: Interrupts
+) -> None:
     while not queue.finished:
         searcher = PlanSearcher(queue, assign, handler)
         with interrupts.at_checks_only(), tempfile.TemporaryDirectory(prefix="leanboard-tune-") as folder:
@@ -166,6 +175,10 @@ class _Handler(_Unsaved, tune.Callback):
         self.attempts: dict[str, Attempt] = {}
         self._fetching: Any = None
         self._fetched = 0.0
+
+    def close(self) -> None:
+        """Let go of everything in Ray, which may be shut down next."""
+        self._fetching = self.mailbox = None
 
     def began(self, attempt: Attempt) -> None:
         self.attempts[attempt.id] = attempt
