@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import gc
-import logging
 import random
 import shutil
 import socket
@@ -16,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,9 +25,9 @@ from benchmark import environment, measure
 from benchmark.assignment import Assignment, Outcome, cache_folder
 from benchmark.digest import digest
 from benchmark.failing import PrerequisiteFailed, write_failure
-from benchmark.files import log_name
 from benchmark.scoring import require_finite, score_variants
 from benchmark.store import Store
+from benchmark.trial_log import trial_log
 from methods import checkpoint, registry
 from methods.inference import predict
 from methods.method import Method, Prerequisite, SweepPrerequisite
@@ -53,7 +52,7 @@ def execute(assignment: Assignment, report: Report = lambda step, metrics: None)
     """
     store = Store(assignment.store, cache_folder())
     started = time.time()
-    with _log(assignment, store) as log:
+    with trial_log(assignment, store) as log:
         facts = {"started": started, "deadline": started + assignment.timeout, "host": socket.gethostname()}
         store.begin(assignment.fingerprint, assignment.attempt, facts)
         faulthandler.dump_traceback_later(assignment.timeout, exit=True, file=log)
@@ -299,28 +298,6 @@ def _files(folder: Path, part: str) -> dict[str, Path]:
     return {
         str(path.relative_to(folder)): path for path in sorted((folder / part).rglob("*")) if path.is_file()
     }
-
-
-@contextlib.contextmanager
-def _log(assignment: Assignment, store: Store) -> Iterator[IO[str]]:
-    """Send what the trial prints and logs to a file of its own."""
-    folder = Path(store.path("logs")) if store.local else cache_folder() / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / log_name(assignment.name)
-    with path.open("a", encoding="utf-8") as file:
-        handler = logging.StreamHandler(file)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logging.getLogger().addHandler(handler)
-        key, host = assignment.fingerprint[:12], socket.gethostname()
-        file.write(f"== {time.strftime('%F %T')} {assignment.name} {key} on {host}\n")
-        file.flush()
-        try:
-            with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-                yield file
-        finally:
-            logging.getLogger().removeHandler(handler)
-    if not store.local:
-        store.fs.put_file(str(path), store.path("logs", path.name))
 
 
 def _free_memory() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli import looking, running, setting_up, studying
+from benchmark.cli import listing, looking, running, setting_up, studying
 from tasks.errors import BadInput
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app = typer.Typer(
 running.add_to(app)
 studying.add_to(app)
 looking.add_to(app)
+listing.add_to(app)
 setting_up.add_to(app)
 
 

@@ -1,4 +1,4 @@
-"""Commands that look at what there is: `status`, `logs`, `report`, `list`, `sync`, `ui`."""
+"""Commands that look at what there is: `status`, `logs`, `report`, `sync`, `export`, `ui`."""
 
 from __future__ import annotations
 
@@ -6,27 +6,23 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from benchmark.cli import options
 
 if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
-
-    from methods.method import Work
+    from benchmark.store import Store
+    from reports.record import Failure
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     for command in (status, logs, report, sync, export, ui):
         app.command()(command)
-    app.command("list")(list_)
 
 
 def status(
@@ -62,10 +58,21 @@ def status(
     if failed:
         for failure, line in zip(failures.values(), failure_lines(failures.values()), strict=True):
             console.print(line, highlight=False, soft_wrap=True)
-            for last in failure.traceback.strip().splitlines()[-5:]:
+            for last in _last_lines(store, failure):
                 console.print(f"    [dim]{escape(last)}[/]", highlight=False, soft_wrap=True)
     elif failures:
         console.print(f"{len(failures)} failed; `leanboard status {target} --failed` says why")
+
+
+def _last_lines(store: Store, failure: Failure) -> list[str]:
+    """The end of a failure's traceback; of a worker that was killed, and could write none, of its log."""
+    from benchmark.files import log_name
+
+    text = failure.traceback
+    if not text:
+        path = store.path("logs", log_name(f"{failure.label}.{failure.task}.{failure.seed}"))
+        text = store.fs.cat_file(path).decode(errors="replace") if store.fs.exists(path) else ""
+    return text.strip().splitlines()[-5:]
 
 
 def logs(
@@ -87,7 +94,9 @@ def logs(
     if not store.fs.exists(path):
         known = [node.name for node in manifest.nodes]
         if trial in known:
-            raise BadInput(f"{trial}: not run yet, so there is no log in {store.url}")
+            raise BadInput(
+                f"{trial}: not run yet, or ended before it could log; {store.url} has no log of it"
+            )
         raise BadInput(f"{trial}: no such trial in {store.url}; {did_you_mean(trial, known)}")
     typer.echo(store.fs.cat_file(path).decode(errors="replace"), nl=False)
 
@@ -139,52 +148,6 @@ def export(
     store, manifest = open_output(target, output)
     packed = pack(store, manifest, archive)
     typer.echo(f"{packed.records} records, {packed.bytes / 1e6:.1f} MB: {archive}")
-
-
-def list_(
-    what: Annotated[Literal["methods", "tasks", "studies"], typer.Argument(help="What to list.")],
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One of them, with its fields.", show_default=False)
-    ] = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """List the methods, tasks or studies a sweep can name; with a NAME, all that it takes."""
-    entries = {"methods": _methods, "tasks": _tasks, "studies": _studies}[what]()
-    if name is not None:
-        entries = [_entry(name, entries, what)]
-    if as_json:
-        typer.echo(json.dumps(entries, indent=1))
-    elif name is not None:
-        _print_entry(entries[0], Console())
-    else:
-        columns = [column for column in entries[0] if column not in ("fields", "needs", "labels", "rows")]
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for column in columns:
-            table.add_column(column, no_wrap=column == "name", overflow="fold")
-        for entry in entries:
-            table.add_row(*(_shown(entry[column]) for column in columns))
-        Console().print(table)
-        typer.echo(f"`leanboard list {what} NAME` shows all of one.")
-
-
-def _entry(name: str, entries: list[dict[str, Any]], what: str) -> dict[str, Any]:
-    from tasks.errors import BadInput, did_you_mean
-
-    known = {entry["name"]: entry for entry in entries}
-    if name not in known:
-        raise BadInput(f"{name}: no such entry among the {what}; {did_you_mean(name, known)}")
-    return known[name]
-
-
-def _print_entry(entry: dict[str, Any], console: Console) -> None:
-    for key, value in entry.items():
-        if key != "fields" and value not in ("", [], {}):
-            console.print(f"[bold]{key}[/]  {_shown(value)}", highlight=False, soft_wrap=True)
-    if entry.get("fields"):
-        table = Table("field", "default", "meaning", box=box.SIMPLE_HEAD, pad_edge=False)
-        for name, field in entry["fields"].items():
-            table.add_row(name, escape(json.dumps(field["default"])), escape(field["meaning"]))
-        console.print(table)
 
 
 def sync(target: options.Target, output: options.Output = None) -> None:
@@ -243,74 +206,3 @@ def _newest() -> str:
     if not found:
         raise BadInput("no sweep was run below runs/ here; name the output folder with -o")
     return str(found[-1].parent)
-
-
-def _methods() -> list[dict[str, Any]]:
-    from methods import registry
-
-    return [
-        {
-            "name": method.name,
-            "family": method.family,
-            "does": _purpose(method),
-            "fields": _fields(method),
-            "needs": list(method.needs),
-            "paper": method.paper,
-        }
-        for method in registry.methods().values()
-    ]
-
-
-def _studies() -> list[dict[str, Any]]:
-    from methods import registry
-
-    return [
-        {
-            "name": study.name,
-            "shows": _purpose(study),
-            "fields": _fields(study),
-            "paper": study.paper,
-        }
-        for study in registry.studies().values()
-    ]
-
-
-def _purpose(work: type[Work]) -> str:
-    return (work.__doc__ or "").strip().split("\n")[0]
-
-
-def _fields(work: type[Work]) -> dict[str, dict[str, Any]]:
-    return {
-        name: {"default": _default(field), "meaning": field.description or ""}
-        for name, field in work.model_fields.items()
-    }
-
-
-def _default(field: FieldInfo) -> Any:
-    from pydantic_core import to_jsonable_python
-
-    return to_jsonable_python(field.get_default(call_default_factory=True, validated_data={}))
-
-
-def _tasks() -> list[dict[str, Any]]:
-    from tasks import registry
-
-    return [
-        {
-            "name": task.name,
-            "title": task.title,
-            "metrics": list(task.metrics),
-            "primary": task.primary,
-            "majority": round(100 * task.majority, 2),
-            "margin": task.margin,
-            "labels": list(task.labels),
-            "rows": task.rows,
-        }
-        for task in registry.tasks().values()
-    ]
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return escape(", ".join(f"{name} {content}" for name, content in value.items()))
-    return escape(", ".join(map(str, value)) if isinstance(value, list) else str(value))
