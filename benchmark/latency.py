@@ -14,7 +14,7 @@ from benchmark import environment
 from benchmark.config import LatencySettings
 from benchmark.fingerprint import PROTOCOL, fingerprint
 from benchmark.store import Store
-from methods.timing import summary
+from methods.timing import summary, synchronise
 from reports.record import Latency, Record
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def architectures(records: Iterable[Record]) -> dict[str, dict[str, Any]]:
 def machine(device: str, threads: int, gpu: str | None = None) -> str:
     """Name what latencies are comparable on: the processor or GPU, threads and library; never the host."""
     where = gpu if device == "cuda" and gpu else f"{environment.processor()}, {threads} thread(s)"
+    if device == "mps":
+        where = f"{environment.processor()}, its GPU (mps)"
     return f"{where}, torch {version('torch')}"
 
 
@@ -126,8 +128,7 @@ def measure(
     def forward(model: PreTrainedModel, size: int) -> float:
         begun = time.perf_counter()
         model(input_ids=inputs[size])
-        if device == "cuda":
-            torch.cuda.synchronize()
+        synchronise(device)
         return 1000 * (time.perf_counter() - begun)
 
     with torch.inference_mode():

@@ -49,7 +49,9 @@ class Training(Settings):
     )
     weight_decay: float = Field(0.01, ge=0, description="AdamW's decay; biases and norms are exempt")
     max_length: int = Field(128, ge=8, description="tokens after which texts are cut")
-    precision: Precision = Field("auto", description="auto: bf16 where the processor has it, else fp32")
+    precision: Precision = Field(
+        "auto", description="auto: bf16 on cuda and where the processor has it, else fp32"
+    )
     device: Device = Field("auto", description="auto: cuda when a trial has a GPU share, else mps or cpu")
 
     def override(self, **changes: Any) -> Training:

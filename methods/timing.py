@@ -18,18 +18,25 @@ def interleaved(
     Each round goes once through all calls, so a slow minute of the machine hits all of them alike. The
     first `warm_up` rounds are not counted: they allocate memory and choose kernels.
     """
-    import torch
-
     times: dict[Key, list[float]] = {key: [] for key in calls}
     for number in range(warm_up + repeats):
         for key, call in calls.items():
             begun = time.perf_counter()
             call()
-            if device == "cuda":
-                torch.cuda.synchronize()
+            synchronise(device)
             if number >= warm_up:
                 times[key].append(1000 * (time.perf_counter() - begun))
     return times
+
+
+def synchronise(device: str) -> None:
+    """Wait until the device has done what it was given: GPUs work on after a call returns."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.synchronize()
+    elif device == "mps":
+        torch.mps.synchronize()
 
 
 def summary(milliseconds: list[float]) -> dict[str, float]:

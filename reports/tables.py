@@ -105,6 +105,8 @@ def to_markdown(board: Leaderboard) -> str:
         f"seeds {', '.join(map(str, sweep.seeds))}, last trial {when(board)}.",
         *(f"> {note}" for note in board.notes),
     ]
+    if any(row.latency_ms for row in board.rows):
+        parts.append("Latency is that of each row's first seed.")
     if board.overall:
         parts.append(f"## Overall ({', '.join(board.averaged)})")
         parts += [f"{task} is left out: {why}." for task, why in board.left_out.items()]

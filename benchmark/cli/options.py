@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+
+from tasks.errors import BadInput
 
 if TYPE_CHECKING:
     from benchmark.interrupts import Interrupted
@@ -85,8 +89,20 @@ def open_job(
     from benchmark.job import resolve
     from benchmark.load import load_sweep
 
+    if offline:
+        _check_tracking_is_here()
     loaded = load_sweep(sweep, settings=settings or (), tasks=tasks or None, seeds=seeds, limit=limit)
     return resolve(loaded, output=output, methods=methods or (), offline=offline)
+
+
+def _check_tracking_is_here() -> None:
+    """Refuse a tracking server behind the network: `--offline` would not be."""
+    parts = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    if parts.scheme in ("http", "https") and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise BadInput(
+            f"--offline: MLFLOW_TRACKING_URI is a server on {parts.hostname}; unset it: runs then go to a "
+            "file, and `leanboard sync` brings them to the server later"
+        )
 
 
 def command() -> str:

