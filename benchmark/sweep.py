@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from benchmark import latency, orphans
+from benchmark import latency_phase, orphans
 from benchmark.assignment import Outcome, cache_folder
-from benchmark.config import LatencySettings
 from benchmark.digest import digest
 from benchmark.interrupts import Interrupted, Interrupts, interruptible
 from benchmark.job import Job
@@ -106,7 +105,7 @@ def _run(job: Job, console: Console, options: Options, interrupts: Interrupts) -
         manifest.write(job.store)
     session = Session(job.store, Sheet(job.name, manifest.sweep.config, manifest.night))
     try:
-        if missing or (not options.study and _untimed(job, manifest, scan)):
+        if missing or (not options.study and latency_phase.untimed(job, manifest, scan)):
             check_data(job)
             orphans.remove(job.store, job.plan.nodes.keys(), scan.records)
             manifest, scan = _work(job, missing, manifest, session, console, options, interrupts)
@@ -160,36 +159,8 @@ def _work(
         scan = _scan(job, options)
         if job.sweep.latency and not options.study:
             with session.paused():
-                manifest = _time(job, job.sweep.latency, manifest, scan, console)
+                manifest = latency_phase.measure(job, job.sweep.latency, manifest, scan, console)
     return manifest, scan
-
-
-def _time(job: Job, settings: LatencySettings, manifest: Manifest, scan: Scan, console: Console) -> Manifest:
-    """Measure the latencies that are missing; scores do not wait for them, so a failure is only said."""
-    from ray.exceptions import RayError
-
-    from benchmark import cluster
-
-    records = _rows(job, scan)
-    device = job.plan.context.training.device
-    threads = max(1, int(job.sweep.resources.cpu))
-    try:
-        wanted = _untimed(job, manifest, scan)
-        if wanted:
-            # Said once: a line that moves would be something else running.
-            console.print("[dim]measuring latency, nothing else running[/]")
-        known = {name: set(latency.load(job.store, records, settings, name)) for name in manifest.machines}
-        timed = cluster.measure_latency(wanted, known, settings, device, threads)
-    except (BadInput, RuntimeError, RayError) as error:
-        reason = str(error).strip().splitlines()[-1]
-        console.print(f"[yellow]latency was not measured: {escape(reason)}[/]", soft_wrap=True)
-        return manifest
-    if timed:
-        latency.save(job.store, timed, settings, timed[0].machine)
-        others = [name for name in manifest.machines if name != timed[0].machine]
-        manifest = manifest.model_copy(update={"machines": (timed[0].machine, *others)})
-        manifest.write(job.store)
-    return manifest
 
 
 def run_apart(job: Job, console: Console, options: Options) -> Scan:
@@ -276,20 +247,6 @@ class _Both:
     def tick(self) -> None:
         for watcher in self.watchers:
             watcher.tick()
-
-
-def _untimed(job: Job, manifest: Manifest, scan: Scan) -> dict[str, dict]:
-    """The architectures of all rows by signature, unless one machine has timed them all."""
-    if job.sweep.latency is None:
-        return {}
-    records = _rows(job, scan)
-    wanted = latency.architectures(records)
-    timed = latency.newest(job.store, records, job.sweep.latency, manifest.machines)
-    return {} if len(timed) == len(wanted) else wanted
-
-
-def _rows(job: Job, scan: Scan) -> list[Record]:
-    return [record for key, record in scan.records.items() if key in job.plan.rows]
 
 
 def check_data(job: Job) -> None:
