@@ -22,7 +22,7 @@ demo: $(READY)   ## Run sweeps/demo.yaml on real pretrained weights to a leaderb
 	$(BIN)/leanboard run sweeps/demo.yaml
 
 test: lint       ## Lint, type check, import check, and all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faults tests/integration tests/unit
 
 lint: $(READY)   ## ruff, mypy and the import-direction check
 	$(BIN)/ruff check .

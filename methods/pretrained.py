@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,8 @@ class Source:
     """The commit on the Hub; None for a folder."""
     path: str
     """What transformers' `from_pretrained` gets."""
+    asked: str = field(default="main", compare=False)
+    """The branch, tag or commit of the Hub that was asked for."""
 
     def identity(self) -> dict[str, str]:
         """What a fingerprint holds: the Hub's commit, or the sha256 of a folder's content; never a name."""
@@ -78,7 +80,8 @@ def fetch(source: Source) -> None:
     if source.revision:
         from huggingface_hub import snapshot_download
 
-        snapshot_download(source.path, revision=source.revision, allow_patterns=list(_CONTENT))
+        # By the name that was asked for: the cache notes its commit, and offline is asked by that name.
+        snapshot_download(source.path, revision=source.asked, allow_patterns=list(_CONTENT))
 
 
 def resolve(model: str, *, folder: Path, offline: bool) -> Source:
@@ -106,7 +109,8 @@ def resolve(model: str, *, folder: Path, offline: bool) -> Source:
         raise BadInput(f"model: no folder {local}; relative names start at the sweep file's folder")
     name, _, revision = model.partition("@")
     find = _cached_revision if offline else _hub_revision
-    return Source(name, find(name, revision or "main"), name)
+    asked = revision or "main"
+    return Source(name, find(name, asked), name, asked)
 
 
 def classifier(source: Source, task: Task, seed: int) -> PreTrainedModel:

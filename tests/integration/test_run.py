@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+import socket
 import subprocess
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -440,3 +444,38 @@ def test_doctor_starts_what_a_run_needs(world):
     found = {finding["what"]: finding["ok"] for finding in json.loads(done.out)}
     assert {"leanboard", "torch", "Ray", "MLflow", "data bundled"} <= set(found)
     assert done.code == 0 and found["Ray"] and found["MLflow"], done.text
+
+
+def test_the_mlflow_ui_shows_the_runs_of_the_sweep(world, output):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+    process = world.start("ui", output, "--port", port)
+    try:
+        assert process.stdout.readline() == f"MLflow at http://127.0.0.1:{port} (Ctrl-C ends it)\n"
+        page = await_page(f"http://127.0.0.1:{port}/", process)
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search",
+            data=json.dumps({"max_results": 100}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            names = {each["name"] for each in json.load(answer)["experiments"]}
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        done = end(process, timeout=60)
+    assert "<title>MLflow</title>" in page
+    assert "tiny" in names
+    assert "Traceback" not in done.text
+
+
+def await_page(address: str, process: subprocess.Popen[str], seconds: float = 120) -> str:
+    """The page at an address, as soon as somebody answers there."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                return answer.read().decode()
+        except OSError:
+            time.sleep(0.3)
+    raise AssertionError(end(process, timeout=1).text)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import datasets
 import pytest
-from tiny_hub import serve
+from tiny_hub import Repository, serve
 from tiny_tasks import FEATURES, PAIRS, own_cache, rows, write_data
 
 from tasks.errors import BadInput
@@ -251,7 +251,7 @@ def test_what_came_from_the_hub_is_there_when_the_hub_is_gone(tmp_path):
         "PYTHONPATH": os.pathsep.join([str(tests.parents[1]), str(tests)]),
     }
     folder = write_data(tmp_path / "hub", {"train": rows(20), "validation": rows(10), "test": rows(5)})
-    with serve(folder, PAIRS.path, REVISION) as url:
+    with serve(Repository(folder, PAIRS.path, REVISION)) as url:
         environment["HF_ENDPOINT"] = url
         online = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     offline = subprocess.run(
