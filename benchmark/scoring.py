@@ -14,7 +14,8 @@ from methods.fit import Diverged
 from methods.pruning.without import predict_without
 from methods.run import Run
 from methods.study import Variant
-from reports import predictions
+from reports import decisions
+from reports.decisions import Decisions
 from reports.metrics import score
 from reports.predictions import Predictions
 from reports.record import VariantScores
@@ -24,7 +25,7 @@ from tasks.examples import Examples
 def score_variants(
     variants: Sequence[Variant], run: Run, validation: Examples, file: Path
 ) -> list[VariantScores]:
-    """Score frozen models on validation and write their predictions.
+    """Score frozen models on validation and write what they decide.
 
     Variants that are the same model, such as several curves' first points, are one evaluation. Saved models
     are removed once scored: only prerequisites keep weights.
@@ -33,7 +34,7 @@ def score_variants(
         variants: all models of the study.
         run: holds the start model, for variants that name no model of their own; it has done its work.
         validation: the official validation split.
-        file: where the predictions go; not written when there is no variant.
+        file: where the decisions go; not written when there is no variant.
 
     Raises:
         ValueError: two variants bear one name.
@@ -45,9 +46,9 @@ def score_variants(
     if not variants:
         return []
     labels, logits = validation.labels, dict(_logits(variants, run, validation))
-    found = {name: Predictions(validation.rows, labels, logits[name]) for name in names}
+    found = {name: Decisions.of(Predictions(validation.rows, labels, logits[name])) for name in names}
     with file.open("wb") as opened:
-        predictions.write_variants(found, opened)
+        decisions.write(found, opened)
     return [
         VariantScores(
             name=variant.name,

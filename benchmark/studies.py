@@ -16,7 +16,7 @@ from reports.board import StudyFacts
 from reports.record import Record
 
 if TYPE_CHECKING:
-    from reports.predictions import Predictions
+    from reports.decisions import Decisions
     from reports.studies.content import Report
 
 FOLDER = "studies"
@@ -65,11 +65,11 @@ def _publish(
     stamp = _stamp(manifest, study, records, missing)
     folder, state = readable(store, name), store.read_json(f"{name}/state.json")
     if force or state is None or state["stamp"] != stamp or not (folder / "index.md").exists():
-        from reports import predictions
+        from reports import decisions
         from reports.studies.content import render
 
-        def read(record: Record) -> dict[str, Predictions]:
-            return predictions.read_variants(store.open(record, predictions.VARIANTS))
+        def read(record: Record) -> dict[str, Decisions]:
+            return decisions.read(store.open(record, decisions.FILE))
 
         findings = _report(study)(study, manifest.sweep, records, read)
         write(store, name, render(findings, study, manifest.notes, missing))

@@ -34,7 +34,7 @@ from methods.method import Method, Prerequisite, SweepPrerequisite
 from methods.pretrained import Source
 from methods.run import Report, Run, SweepRun
 from methods.study import Experiment
-from reports import predictions
+from reports import decisions, predictions
 from reports.metrics import collapse, score
 from reports.predictions import Predictions
 from reports.record import Collapse, Record
@@ -145,7 +145,7 @@ class _Trial:
         with self._phase("study"):
             # All are declared before any is scored.
             variants = tuple(experiment.variants(run))
-        file = self.folder / predictions.VARIANTS
+        file = self.folder / decisions.FILE
         with self._phase("score"):
             scored = score_variants(variants, run, prepared.validation, file)
         return {file.name: file} if scored else {}, {**outcome, "variants": scored}

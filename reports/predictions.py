@@ -1,4 +1,4 @@
-"""Per-example predictions: what every test is computed from, kept as parquet."""
+"""Per-example predictions: what every test of the leaderboard is computed from, kept as parquet."""
 
 from __future__ import annotations
 
@@ -40,10 +40,6 @@ class Predictions:
         return Predictions(self.index[order], self.labels[order], self.logits[order])
 
 
-VARIANTS = "variants.parquet"
-"""Name of the file with the predictions of a study's models."""
-
-
 def write(predictions: Predictions, file: BinaryIO) -> None:
     """Write parquet with the columns `index`, `label`, `logit_0` ... `logit_{c-1}`."""
     import pyarrow as pa
@@ -62,46 +58,6 @@ def read(file: BinaryIO) -> Predictions:
 
     table = pq.read_table(file)
     return _predictions({name: table[name].to_numpy() for name in table.column_names})
-
-
-def write_variants(variants: Mapping[str, Predictions], file: BinaryIO) -> None:
-    """Write the predictions of several models into one table, with their names in a column `variant`.
-
-    Raises:
-        ValueError: there is no model.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    parts = [_columns(predictions) for predictions in variants.values()]
-    if not parts:
-        raise ValueError("no variant, no predictions to write")
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    lengths = [len(predictions.index) for predictions in variants.values()]
-    names = pa.DictionaryArray.from_arrays(
-        pa.array(np.repeat(np.arange(len(variants), dtype=np.int32), lengths)), pa.array(list(variants))
-    )
-    pq.write_table(pa.table({"variant": names, **columns}), file, compression="zstd")
-
-
-def read_variants(file: BinaryIO) -> dict[str, Predictions]:
-    """Read what `write_variants` wrote, in the order it was written.
-
-    Raises:
-        ValueError: a column is missing.
-    """
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(file, read_dictionary=["variant"])
-    columns = {name: table[name].to_numpy() for name in table.column_names if name != "variant"}
-    if "variant" not in table.column_names:
-        raise ValueError(f"predictions of variants need a column variant; found {table.column_names}")
-    names = table["variant"].combine_chunks()
-    codes, known = names.indices.to_numpy(), names.dictionary.to_pylist()
-    return {
-        name: _predictions({column: values[codes == code] for column, values in columns.items()})
-        for code, name in enumerate(known)
-    }
 
 
 def _columns(predictions: Predictions) -> dict[str, NDArray]:

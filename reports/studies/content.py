@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reports.board import StudyFacts, SweepFacts, TaskFacts
+from reports.decisions import Decisions
 from reports.plots import to_png, to_svg
-from reports.predictions import Predictions
 from reports.record import Record
 from reports.tables import aligned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Variants = Callable[[Record], Mapping[str, Predictions]]
-"""Reads the predictions of a record's variants, by name."""
+Variants = Callable[[Record], Mapping[str, Decisions]]
+"""Reads what a record's variants decide, by name."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from reports.decisions import Decisions
 from reports.metrics import METRICS, Floats, confusion
-from reports.predictions import Predictions
 from reports.statistics import combined
 from reports.statistics.paired import bootstrap, estimate
 from reports.statistics.replicates import REPLICATES, generator, replicate
@@ -40,8 +40,8 @@ class Effect:
 def effects(
     task: str,
     metric: str,
-    base: Sequence[Predictions],
-    variants: Mapping[Key, Sequence[Sequence[Predictions]]],
+    base: Sequence[Decisions],
+    variants: Mapping[Key, Sequence[Sequence[Decisions]]],
     *,
     replicates: int = REPLICATES,
 ) -> dict[Key, Effect]:
@@ -50,8 +50,8 @@ def effects(
     Args:
         task: names the stream of example draws.
         metric: the primary metric.
-        base: predictions of the unpruned model by seed.
-        variants: for each variant and seed its predictions; several, such as draws of a random order, are
+        base: decisions of the unpruned model by seed.
+        variants: for each variant and seed its decisions; several, such as draws of a random order, are
             averaged in their seed.
         replicates: draws of the examples.
 
@@ -64,7 +64,7 @@ def effects(
     if any(not np.array_equal(one.index, first.index) for one in ordered):
         raise ValueError(f"{task}: the models of a study were scored on different examples")
     predicted = np.stack([one.classes for one in ordered])
-    classes = first.logits.shape[1]
+    classes = first.count
     stream = generator(task)
     scores = replicate(first.labels, predicted, metric, classes=classes, rng=stream, replicates=replicates)
     observed = _observed(first.labels, predicted, metric, classes)

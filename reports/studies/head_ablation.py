@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.board import StudyFacts, SweepFacts, TaskFacts
-from reports.predictions import Predictions
+from reports.decisions import Decisions
 from reports.record import Record
 from reports.statistics.families import Correction, adjust
 from reports.statistics.paired import example_t_test, mcnemar
@@ -140,8 +140,8 @@ def scores_of(record: Record, task: TaskFacts) -> dict[str, float]:
     return {each.name: each.scores[task.primary] for each in record.variants}
 
 
-def _right(predictions: Predictions) -> np.ndarray:
-    return predictions.classes == predictions.labels
+def _right(decisions: Decisions) -> np.ndarray:
+    return decisions.classes == decisions.labels
 
 
 _COLUMNS = [

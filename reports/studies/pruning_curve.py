@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reports.board import StudyFacts, SweepFacts, TaskFacts
-from reports.predictions import Predictions
+from reports.decisions import Decisions
 from reports.record import Record
 from reports.statistics.families import adjust
 from reports.statistics.replicates import REPLICATES
@@ -84,7 +84,7 @@ def report(
 
 def _curves(task: TaskFacts, records: list[Record], variants: Variants, replicates: int) -> list[_Curve]:
     loaded = [variants(record) for record in records]
-    points: dict[tuple[str, float], list[list[Predictions]]] = {}
+    points: dict[tuple[str, float], list[list[Decisions]]] = {}
     heads: dict[float, int] = {}
     for number, (record, one) in enumerate(zip(records, loaded, strict=True)):
         for each in record.variants:

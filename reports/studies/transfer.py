@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.board import StudyFacts, SweepFacts, TaskFacts
-from reports.metrics import Floats, score
-from reports.predictions import Predictions
+from reports.decisions import Decisions
+from reports.metrics import METRICS, Floats, confusion
 from reports.record import Record
 from reports.statistics.correlation import Correlation, correlate
 from reports.statistics.replicates import REPLICATES, generator
@@ -92,15 +92,16 @@ def _pair(
 
 
 def _changes(
-    models: Mapping[str, Predictions], names: Iterable[str], part: np.ndarray, task: TaskFacts
+    models: Mapping[str, Decisions], names: Iterable[str], part: np.ndarray, task: TaskFacts
 ) -> list[float]:
     """Change of the score on part of the rows without each head."""
     base = _score(models[BASE], part, task)
     return [_score(models[name], part, task) - base for name in names]
 
 
-def _score(predictions: Predictions, part: np.ndarray, task: TaskFacts) -> float:
-    return 100 * score(predictions.labels[part], predictions.logits[part], [task.primary])[task.primary]
+def _score(decisions: Decisions, part: np.ndarray, task: TaskFacts) -> float:
+    found = confusion(decisions.labels[part], decisions.classes[part], decisions.count)
+    return 100 * float(METRICS[task.primary](found))
 
 
 _COLUMNS = ["task", "metric", "seed", "layer", "head", "domain", "change"]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from reports.board import StudyFacts, SweepFacts, TaskFacts
+from reports.decisions import Decisions
 from reports.metrics import score
-from reports.predictions import Predictions
 from reports.record import Record, VariantScores
 
 TASK = TaskFacts(
@@ -28,18 +28,16 @@ class Made:
     """Records of a study and a reader of their predictions."""
 
     records: list[Record] = field(default_factory=list)
-    saved: dict[str, dict[str, Predictions]] = field(default_factory=dict)
+    saved: dict[str, dict[str, Decisions]] = field(default_factory=dict)
 
-    def read(self, record: Record) -> Mapping[str, Predictions]:
+    def read(self, record: Record) -> Mapping[str, Decisions]:
         return self.saved[record.fingerprint]
 
     def add(self, seed: int, variants: Mapping[str, tuple[dict[str, Any], np.ndarray]], task=TASK, **changes):
         """Add a record: by name of a variant its facts and whether each example is right."""
         labels = np.arange(EXAMPLES) % 2
         found = {
-            name: Predictions(
-                np.arange(EXAMPLES), labels, np.eye(2, dtype=np.float32)[np.where(right, labels, 1 - labels)]
-            )
+            name: Decisions(np.arange(EXAMPLES), labels, np.where(right, labels, 1 - labels), 2)
             for name, (_, right) in variants.items()
         }
         facts = {
@@ -56,7 +54,9 @@ class Made:
             "primary": task.primary,
             "variants": [
                 VariantScores(
-                    name=name, facts=facts, scores=score(labels, found[name].logits, ["accuracy", "matthews"])
+                    name=name,
+                    facts=facts,
+                    scores=score(labels, np.eye(2)[found[name].classes], ["accuracy", "matthews"]),
                 )
                 for name, (facts, _) in variants.items()
             ],

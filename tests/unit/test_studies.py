@@ -35,8 +35,9 @@ from methods.studies.pruning_speed import PruningSpeed
 from methods.studies.training_dynamics import TrainingDynamics
 from methods.studies.transfer import Transfer
 from methods.study import Variant
+from reports import decisions
+from reports.decisions import Decisions
 from reports.metrics import cross_entropy, score
-from reports.predictions import Predictions, read_variants, write_variants
 from tasks.errors import BadInput
 from tasks.glue import COLA, MNLI, RTE
 from tasks.seeds import Seeds
@@ -331,12 +332,12 @@ def test_each_declared_model_is_evaluated_once_and_what_is_equal_is_one(
     assert [each.name for each in scored] == ["whole", "again", "one", "same"]
     assert scored[1].facts == {"a": 1}
     with (tmp_path / "variants.parquet").open("rb") as file:
-        read = read_variants(file)
-    assert np.array_equal(read["whole"].logits, predict(run.start(), validation))
-    assert np.array_equal(read["one"].logits, read["same"].logits)
+        read = decisions.read(file)
+    assert np.array_equal(read["whole"].classes, predict(run.start(), validation).argmax(axis=1))
+    assert np.array_equal(read["one"].classes, read["same"].classes)
     assert np.array_equal(read["one"].index, validation.rows)
     for each in scored:
-        assert each.scores == score(validation.labels, read[each.name].logits, ["accuracy"])
+        assert each.scores == score(validation.labels, np.eye(2)[read[each.name].classes], ["accuracy"])
 
 
 def test_a_saved_model_is_removed_once_scored(run, validation, tmp_path):
@@ -345,9 +346,10 @@ def test_a_saved_model_is_removed_once_scored(run, validation, tmp_path):
     variants = [Variant("start"), Variant("other", model=folder), Variant("less", ((0, 0),), folder)]
     score_variants(variants, run, validation, tmp_path / "variants.parquet")
     with (tmp_path / "variants.parquet").open("rb") as file:
-        read = read_variants(file)
-    assert np.array_equal(read["other"].logits, predict(other, validation))
-    assert not np.array_equal(read["less"].logits, read["other"].logits)
+        read = decisions.read(file)
+    assert np.array_equal(read["other"].classes, predict(other, validation).argmax(axis=1))
+    (less,) = predict_without(other, validation, [frozenset({(0, 0)})])
+    assert np.array_equal(read["less"].classes, less.argmax(axis=1))
     assert not folder.exists()
 
 
@@ -359,20 +361,21 @@ def test_names_must_differ_and_no_variant_leaves_no_file(run, validation, tmp_pa
     shutil.rmtree(tmp_path / "model")
 
 
-def test_predictions_of_variants_come_back_in_order():
+def test_decisions_of_variants_come_back_in_order():
     rng = np.random.default_rng(0)
     made = {
-        name: Predictions(np.arange(n), rng.integers(0, 3, n), rng.normal(size=(n, 3)).astype(np.float32))
+        name: Decisions(np.arange(n), rng.integers(0, 3, n), rng.integers(0, 3, n), 3)
         for name, n in (("z", 5), ("a", 5), ("m.0.1", 2))
     }
     file = io.BytesIO()
-    write_variants(made, file)
-    read = read_variants(io.BytesIO(file.getvalue()))
+    decisions.write(made, file)
+    read = decisions.read(io.BytesIO(file.getvalue()))
     assert list(read) == list(made)
     for name, one in made.items():
         assert np.array_equal(read[name].index, one.index)
         assert np.array_equal(read[name].labels, one.labels)
-        assert np.array_equal(read[name].logits, one.logits)
+        assert np.array_equal(read[name].classes, one.classes)
+        assert read[name].count == 3
 
 
 def test_heads_of_a_pruned_start_model_are_those_that_are_left(run, tmp_path):

@@ -27,7 +27,7 @@ from methods.studies.head_ablation import HeadAblation
 from methods.studies.layerwise import Layerwise
 from methods.studies.pruning_speed import PruningSpeed
 from methods.studies.transfer import Transfer
-from reports import predictions
+from reports import decisions
 from tasks.errors import BadInput
 from tasks.glue import RTE, SST2
 
@@ -141,7 +141,7 @@ def left(job: Job, folder) -> Store:
         sorted(job.plan.studies, key=lambda k: job.plan.nodes[k].seed), made.records, strict=True
     ):
         file = io.BytesIO()
-        predictions.write_variants(made.read(one), file)
+        decisions.write(made.read(one), file)
         node = job.plan.nodes[key]
         facts = {
             "fingerprint": key,
@@ -151,7 +151,7 @@ def left(job: Job, folder) -> Store:
         }
         scores = [each.model_copy(update={"scores": {"matthews": 0.5}}) for each in one.variants]
         record = one.model_copy(update={**facts, "variants": scores, "primary": "matthews"})
-        leave(job.store, record, folder, **{predictions.VARIANTS: file.getvalue()})
+        leave(job.store, record, folder, **{decisions.FILE: file.getvalue()})
     return job.store
 
 

@@ -13,8 +13,8 @@ from statsmodels.stats.multitest import multipletests
 from study_records import EXAMPLES, TASK, Made, ablation, broken, right, study, sweep
 
 from reports.board import TaskFacts
+from reports.decisions import Decisions
 from reports.metrics import cross_entropy
-from reports.predictions import Predictions
 from reports.record import Record
 from reports.statistics.correlation import correlate
 from reports.statistics.paired import example_t_test
@@ -107,7 +107,7 @@ def test_effects_pair_by_seed_and_average_draws_inside_it():
 
     def made(correct):
         classes = np.where(correct, labels, 1 - labels)
-        return Predictions(np.arange(EXAMPLES), labels, np.eye(2, dtype=np.float32)[classes])
+        return Decisions(np.arange(EXAMPLES), labels, classes, 2)
 
     rng = np.random.default_rng(0)
     bases = [right(0.8, rng), right(0.7, rng)]
