@@ -121,7 +121,7 @@ class PretrainedEncoder(
         from methods.pretraining.report import held_out, summary
         from methods.sharing.distances import layer_distances
 
-        text = texts(run, self, sweep_vocabulary=self.warm_start)
+        text = texts(run, None if self.warm_start else self)
         torch.manual_seed(self.seed)
         model = PretrainingModel(self.build(run, len(text.tokenizer.backend)), pairs=self.pairing != "none")
         model.to(run.device)

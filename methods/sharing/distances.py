@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from methods import encoders
 
+
 class Distance(NamedTuple):
     """Between a layer's input and output, means over all tokens."""
 

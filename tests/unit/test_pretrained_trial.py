@@ -74,6 +74,8 @@ def test_one_encoder_serves_all_tasks_with_its_own_tokenizer(folder, monkeypatch
 def test_a_sweep_that_pretrains_needs_a_corpus(folder):
     with pytest.raises(BadInput, match="corpus: missing, but pretrained-encoder"):
         job(folder, corpus=None)
+    with pytest.raises(BadInput, match="corpus: missing, but shared-layers:corpus_tokens=5 learns"):
+        job(folder, corpus=None, methods=["finetune", {"shared-layers": {"corpus_tokens": 5}}])
     with pytest.raises(BadInput, match="no folder"):
         job(folder, corpus="./nowhere")
 
