@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Variants = Callable[[Record], Mapping[str, Decisions]]
-"""Reads what a record's variants decide, by name."""
+"""Reads what a record's variants decide, by name; a method's trial has one, `decisions.RESULT`."""
 
 
 @dataclass(frozen=True)
