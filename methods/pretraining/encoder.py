@@ -41,7 +41,7 @@ class PretrainedEncoder(
     name="pretrained-encoder",
     family="prerequisite",
     paper="Lan et al., ICLR 2020, arXiv 1909.11942",
-    version=1,
+    version=2,
 ):
     """ALBERT's encoder of any size and sharing, trained on masked words and sentence order.
 
