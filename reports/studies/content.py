@@ -108,6 +108,14 @@ def seeds_in_words(records: Sequence[Record]) -> str:
     return f"{count} seed{'' if count == 1 else 's'}"
 
 
+def machine(record: Record) -> str:
+    """Name what a record's times were measured on: processor or GPU, threads, library."""
+    facts = record.environment
+    where = facts.get("gpu") or facts.get("processor", "an unknown processor")
+    torch = facts.get("libraries", {}).get("torch", "?")
+    return f"{where}, {facts.get('threads', '?')} thread(s), torch {torch}"
+
+
 def _digits(cell: Any) -> Any:
     return "" if cell is None else f"{cell:.6g}" if isinstance(cell, float) else cell
 

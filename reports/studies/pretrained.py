@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from reports.board import SweepFacts
 from reports.record import Parameters, Record
@@ -55,6 +55,9 @@ class Encoder:
         return Accuracy(found[figure], low, high, found[f"{figure}_n"])
 
 
+Kind = TypeVar("Kind", bound=Encoder)
+
+
 @dataclass(frozen=True)
 class Accuracy:
     """A share of n with its 95 % interval (Wilson)."""
@@ -84,19 +87,28 @@ class Group:
 
 def pretrained(records: Iterable[Record]) -> list[Encoder]:
     """Find the rows whose encoder was pre-trained in the sweep, in the order of the records."""
-    found: dict[str, Encoder] = {}
+    return rows(records, "pretrained", Encoder)
+
+
+def rows(records: Iterable[Record], name: str, kind: type[Kind]) -> list[Kind]:
+    """Find the rows one of whose fields, of this name, is a pre-training that told of itself."""
+    found: dict[str, Kind] = {}
     for record in records:
-        fields, facts = record.params.get("pretrained"), record.notes.get("pretraining")
+        fields, facts = record.params.get(name), record.notes.get("pretraining")
         if isinstance(fields, dict) and facts:
-            tuning = {name: value for name, value in record.params.items() if name != "pretrained"}
+            tuning = {key: value for key, value in record.params.items() if key != name}
             size = record.model.parameters if record.model else None
-            row = found.setdefault(record.label, Encoder(record.label, fields, tuning, facts, size))
+            row = found.setdefault(record.label, kind(record.label, fields, tuning, facts, size))
             row.records.setdefault(record.task, {})[record.seed] = record
     return list(found.values())
 
 
 def groups(
-    encoders: Iterable[Encoder], varying: Collection[str], order: Callable[[Encoder], Any]
+    encoders: Iterable[Encoder],
+    varying: Collection[str],
+    order: Callable[[Encoder], Any],
+    *,
+    least: int = 2,
 ) -> list[Group]:
     """Put encoders that differ in `varying` alone together; those without any like them are left out.
 
@@ -104,12 +116,13 @@ def groups(
         encoders: all there are.
         varying: fields of the pre-training.
         order: what the encoders of a group are sorted by.
+        least: encoders of a group; with 1 none is left out.
     """
     alike: dict[str, list[Encoder]] = {}
     for encoder in encoders:
         key = json.dumps(encoder.settings(varying), sort_keys=True)
         alike.setdefault(key, []).append(encoder)
-    kept = [sorted(members, key=order) for members in alike.values() if len(members) > 1]
+    kept = [sorted(members, key=order) for members in alike.values() if len(members) >= least]
     settings = [members[0].settings(varying) for members in kept]
     budgets = [_budget(members) for members in kept]
     differing = [
