@@ -57,6 +57,8 @@ STUDIES = {
     "sharing-ablation": "methods.studies.sharing_ablation:SharingAblation",
     "sentence-objective": "methods.studies.sentence_objective:SentenceObjective",
     "layer-distance": "methods.studies.layer_distance:LayerDistance",
+    "operations": "methods.studies.operations:Operations",
+    "transfer-strategies": "methods.studies.transfer_strategies:TransferStrategies",
 }
 
 
