@@ -16,7 +16,6 @@ from benchmark.plan import Context, Node, Plan, build
 from benchmark.store import Scan, Store
 from methods import pretrained, registry
 from methods.method import Method
-from methods.pretraining.settings import Pretraining
 from methods.study import Study
 from tasks import loading
 from tasks import registry as task_registry
@@ -214,10 +213,10 @@ def _check_names(sweep: Sweep, methods: list[Method], tasks: list[Task]) -> None
 
 
 def _check_corpus(sweep: Sweep, plan: Plan) -> None:
-    pretrains = [node.label for node in plan.nodes.values() if isinstance(node.work, Pretraining)]
-    if pretrains and sweep.corpus is None:
+    readers = [node.label for node in plan.nodes.values() if node.work.uses_corpus()]
+    if readers and sweep.corpus is None:
         raise BadInput(
-            f"{sweep.source.where(())}: corpus: missing, but {pretrains[0]} is pre-trained on text; give a "
+            f"{sweep.source.where(())}: corpus: missing, but {readers[0]} learns from text; give a "
             "folder of .txt files, one paragraph a line and a blank line between documents"
         )
 

@@ -153,6 +153,7 @@ def _study_facts(study: Study) -> StudyFacts:
         paper=study.paper,
         report=study.report,
         source=experiment.label if experiment else "",
+        rows=study.rows,
     )
 
 

@@ -241,6 +241,8 @@ def _decides(
         "selection": context.selection,
         "seed": seed,
     }
+    if work.uses_corpus():
+        content["corpus"] = context.corpus and dict(context.corpus)
     # The baseline with default fields is the start model, and redrawn with it.
     if context.redraws and work.label == "finetune":
         content["redraws"] = context.redraws

@@ -16,7 +16,6 @@ from reports.board import StudyFacts
 from reports.record import Record
 
 if TYPE_CHECKING:
-    from reports.decisions import Decisions
     from reports.studies.content import Report
 
 FOLDER = "studies"
@@ -54,7 +53,10 @@ def publish_studies(
         planned = manifest.reported(study)
         own = [by_key[key] for key in planned if key in by_key]
         if own:
-            found.append(_publish(store, manifest, study, own, len(planned) - len(own), force))
+            missing = len(planned) - len(own)
+            if study.rows:
+                own += [by_key[key] for key in manifest.rows() if key in by_key and key not in planned]
+            found.append(_publish(store, manifest, study, own, missing, force))
     return found
 
 
@@ -65,10 +67,14 @@ def _publish(
     stamp = _stamp(manifest, study, records, missing)
     folder, state = readable(store, name), store.read_json(f"{name}/state.json")
     if force or state is None or state["stamp"] != stamp or not (folder / "index.md").exists():
-        from reports import decisions
+        from reports import decisions, predictions
+        from reports.decisions import Decisions
         from reports.studies.content import render
 
         def read(record: Record) -> dict[str, Decisions]:
+            if record.kind == "trial":
+                own = predictions.read(store.open(record, "predictions.parquet"))
+                return {decisions.RESULT: Decisions.of(own)}
             return decisions.read(store.open(record, decisions.FILE))
 
         findings = _report(study)(study, manifest.sweep, records, read)

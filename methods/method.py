@@ -92,6 +92,10 @@ class Work(Settings):
         """Further pretrained models it loads: ids on the Hub or folders; the run finds them in `models`."""
         return ()
 
+    def uses_corpus(self) -> bool:
+        """Whether it learns from the sweep's `corpus`, which the run then has."""
+        return False
+
     def disk_bytes(self, size: Size) -> int:
         """Bytes of the files that are kept for others to start from, at most."""
         return size.weights

@@ -54,6 +54,11 @@ STUDIES = {
     "pruning-speed": "methods.studies.pruning_speed:PruningSpeed",
     "training-dynamics": "methods.studies.training_dynamics:TrainingDynamics",
     "layerwise": "methods.studies.layerwise:Layerwise",
+    "sharing-ablation": "methods.studies.sharing_ablation:SharingAblation",
+    "sentence-objective": "methods.studies.sentence_objective:SentenceObjective",
+    "layer-distance": "methods.studies.layer_distance:LayerDistance",
+    "operations": "methods.studies.operations:Operations",
+    "transfer-strategies": "methods.studies.transfer_strategies:TransferStrategies",
 }
 
 

@@ -37,18 +37,26 @@ class Study(Work):
         report: `module:function` of the report, a `reports.studies.content.Report`.
         once: the result depends neither on the task nor on the seed, so the first of each is enough.
         alone: it measures time, so nothing else of ours may run beside it.
+        rows: its report also reads the records of the sweep's methods, as far as there are any.
     """
 
     report: ClassVar[str]
     once: ClassVar[bool] = False
     alone: ClassVar[bool] = False
+    rows: ClassVar[bool] = False
 
     def __init_subclass__(
-        cls, *, report: str = "", once: bool = False, alone: bool = False, **facts: Any
+        cls,
+        *,
+        report: str = "",
+        once: bool = False,
+        alone: bool = False,
+        rows: bool = False,
+        **facts: Any,
     ) -> None:
         super().__init_subclass__(**{"family": "study", **facts})
         if report:
-            cls.report, cls.once, cls.alone = report, once, alone
+            cls.report, cls.once, cls.alone, cls.rows = report, once, alone, rows
 
     def experiment(self) -> Experiment | None:
         """The experiment whose records are reported on; None for the records of the sweep's methods."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -15,14 +16,18 @@ def interleaved(
 ) -> dict[Key, list[float]]:
     """Time every call `repeats` times and return milliseconds by key.
 
-    Each round goes once through all calls, so a slow minute of the machine hits all of them alike. The
-    first `warm_up` rounds are not counted: they allocate memory and choose kernels.
+    Each round goes once through all calls, so a slow minute of the machine hits all of them alike, and in an
+    order of its own: what a call finds in the caches is left by the one before it, which cost models of a
+    millisecond a tenth of their time where it was always the same. The first `warm_up` rounds are not
+    counted: they allocate memory and choose kernels.
     """
     times: dict[Key, list[float]] = {key: [] for key in calls}
+    order, draws = list(calls), random.Random(0)
     for number in range(warm_up + repeats):
-        for key, call in calls.items():
+        draws.shuffle(order)
+        for key in order:
             begun = time.perf_counter()
-            call()
+            calls[key]()
             synchronise(device)
             if number >= warm_up:
                 times[key].append(1000 * (time.perf_counter() - begun))

@@ -52,6 +52,8 @@ class StudyFacts(_Plain):
     """`module:function`."""
     source: str = ""
     """Label of the experiment whose records it reports on; empty for the sweep's methods."""
+    rows: bool = False
+    """Whether it also reads the records of the sweep's methods, beside those of its experiment."""
 
 
 class SweepFacts(_Plain):

@@ -17,6 +17,8 @@ from reports.predictions import Predictions
 
 FILE = "variants.parquet"
 """Name of the file among a trial's artifacts."""
+RESULT = "result"
+"""What a study's report calls the one model of a method's trial."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from reports.board import Leaderboard, Links, MethodFacts, Missing, Row, SweepFacts
 from reports.comparisons import Comparison, compare, judge_cells, judge_overall
 from reports.comparisons import overall as compare_overall
+from reports.decisions import Decisions
 from reports.evidence import Evidence, gather
 from reports.predictions import Predictions
 from reports.record import Failure, Latency, Record
@@ -54,7 +55,7 @@ def build(
         task.name: gather(
             task,
             {m.label: trials[m.label, task.name] for m in sweep.methods},
-            predictions,
+            lambda record: Decisions.of(predictions(record)),
             replicates,
         )
         for task in sweep.tasks

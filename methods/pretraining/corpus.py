@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-from methods.pretraining.settings import Pretraining
+from methods.pretraining.settings import Pretraining, TextTraining
 from methods.run import SweepRun
 from tasks.corpus.stream import Stream
 from tasks.corpus.text import Text
@@ -13,29 +13,33 @@ from tasks.errors import BadInput
 from tasks.tokens import tokenizer
 
 
-def texts(run: SweepRun, settings: Pretraining, *, sweep_vocabulary: bool = False) -> Text:
-    """Return the sweep's corpus in tokens, of a vocabulary trained on it or of the sweep's encoder.
+def texts(run: SweepRun, own: Pretraining | None) -> Text:
+    """Return the sweep's corpus in tokens.
+
+    Args:
+        run: the run, which has the corpus.
+        own: says which vocabulary is trained on it; None takes that of the run's encoder.
 
     Raises:
         BadInput: the sweep has no corpus, or it cannot be used.
     """
     if run.corpus is None:
         raise BadInput("corpus: missing; give the sweep a folder of .txt files to pre-train on")
-    if sweep_vocabulary:
+    if own is None:
         found = tokenizer(run.model.path, run.model.revision, run.corpus.offline)
     else:
-        found = tokenizer(str(run.corpus.vocabulary(settings.tokenizer, settings.vocabulary)), None)
+        found = tokenizer(str(run.corpus.vocabulary(own.tokenizer, own.vocabulary)), None)
     return run.corpus.text(found)
 
 
-def save_tokenizer(text: Text, settings: Pretraining, folder: Path) -> None:
+def save_tokenizer(text: Text, settings: TextTraining, folder: Path) -> None:
     """Write the tokenizer beside its model; whoever fine-tunes may not ask for positions never trained."""
     backend = copy.deepcopy(text.tokenizer.backend)
     backend.model_max_length = settings.length
     backend.save_pretrained(folder)
 
 
-def stream(text: Text, settings: Pretraining, *, held_out: bool = False) -> Stream:
+def stream(text: Text, settings: TextTraining, *, held_out: bool = False) -> Stream:
     """Return the batches to train on, or those of the documents kept from training."""
     return Stream(
         text,

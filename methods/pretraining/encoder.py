@@ -41,12 +41,13 @@ class PretrainedEncoder(
     name="pretrained-encoder",
     family="prerequisite",
     paper="Lan et al., ICLR 2020, arXiv 1909.11942",
-    version=1,
+    version=2,
 ):
     """ALBERT's encoder of any size and sharing, trained on masked words and sentence order.
 
-    Leaves the encoder and its tokenizer in `model`, the heads in `heads.safetensors`, the accuracies on
-    documents kept from training in `summary.json`, and these and the curve in the notes.
+    Leaves the encoder and its tokenizer in `model`, the heads in `heads.safetensors`, and in `summary.json`
+    what documents kept from training say of it: its accuracies on its own objective and on each sentence
+    objective, and how far each layer moves its input. The notes hold these and the curve.
 
     The floor of a step of N tokens, m of them masked, is the time of its matrix products, forward
     L (8 N H^2 + 4 N H F + 4 N H T) + 2 N E H + 2 m (H E + E V) operations (F the feed-forward width, T the
@@ -116,15 +117,22 @@ class PretrainedEncoder(
         from methods.pretraining.corpus import save_tokenizer, stream, texts
         from methods.pretraining.heads import PretrainingModel, pretraining_loss, save
         from methods.pretraining.loop import pretrain
+        from methods.pretraining.objectives import accuracies
         from methods.pretraining.report import held_out, summary
+        from methods.sharing.distances import layer_distances
 
-        text = texts(run, self, sweep_vocabulary=self.warm_start)
+        text = texts(run, None if self.warm_start else self)
         torch.manual_seed(self.seed)
         model = PretrainingModel(self.build(run, len(text.tokenizer.backend)), pairs=self.pairing != "none")
         model.to(run.device)
         progress = pretrain(run, model, pretraining_loss, stream(text, self), self, flops=model.flops)
-        found = held_out(model, pretraining_loss, stream(text, self, held_out=True), bf16=run.bf16)
-        run.notes["pretraining"] = facts = summary(progress, text, found)
+        kept = stream(text, self, held_out=True)
+        asked = accuracies(model, text, self, bf16=run.bf16)
+        found = asked.get(self.pairing) or held_out(model, pretraining_loss, kept, bf16=run.bf16)
+        layers = layer_distances(model.encoder, (batch.unmasked() for batch in kept.once()))
+        facts = summary(progress, text, found)
+        facts |= {"objectives": asked, "layers": [layer._asdict() for layer in layers]}
+        run.notes["pretraining"] = facts
         without_curve = {name: value for name, value in facts.items() if name != "curve"}
         (folder / "summary.json").write_text(json.dumps(without_curve))
         save(model, folder)

@@ -56,6 +56,7 @@ class PretrainingModel(nn.Module):
             nn.init.normal_(linear.weight, std=deviation)
             nn.init.zeros_(linear.bias)
         self._flops = flops_by_length(encoder)
+        self._per_word = 2 * (self.dense.weight.numel() + table.numel())
 
     def forward(self, batch: TextBatch) -> Outputs:
         """Run the encoder on the batch and the heads where they are needed."""
@@ -69,12 +70,7 @@ class PretrainingModel(nn.Module):
     def flops(self, batch: TextBatch) -> float:
         """Forward operations on a batch, by its padded length and its masked places."""
         examples, length = batch.inputs["input_ids"].shape
-        head = (
-            2
-            * len(batch.masked)
-            * (self.dense.weight.numel() + self.encoder.get_input_embeddings().weight.numel())
-        )
-        return examples * self._flops(length) + head
+        return examples * self._flops(length) + len(batch.masked) * self._per_word
 
 
 def save(model: PretrainingModel, folder: Path) -> None:

@@ -16,7 +16,7 @@ from methods.attention import fastest_attention
 from methods.fit import decay_groups, descend, linear, require_finite, steps_per_read
 from methods.pretraining import state
 from methods.pretraining.lamb import Lamb
-from methods.pretraining.settings import Pretraining
+from methods.pretraining.settings import TextTraining
 from methods.pretraining.state import Progress
 from methods.run import SweepRun
 from reports.record import Cost
@@ -33,7 +33,7 @@ _POINTS = 200
 """Points of a curve, at most."""
 
 
-def optimizer(settings: Pretraining, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+def optimizer(settings: TextTraining, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     """Make the optimiser of the settings over parameter groups; a group's `scale` multiplies its rate."""
     if settings.optimizer == "lamb":
         return Lamb(groups, lr=settings.learning_rate)
@@ -45,7 +45,7 @@ def pretrain(
     model: nn.Module,
     loss: TextLoss,
     stream: Stream,
-    settings: Pretraining,
+    settings: TextTraining,
     *,
     flops: Callable[[TextBatch], float],
     name: str = "pretraining",

@@ -7,12 +7,12 @@ from typing import Any
 from methods.pretraining.corpus import stream
 from methods.pretraining.heads import PretrainingModel, pretraining_loss
 from methods.pretraining.report import held_out
-from methods.pretraining.settings import Pretraining
+from methods.pretraining.settings import TextTraining
 from tasks.corpus.text import Text
 
 
 def accuracies(
-    model: PretrainingModel, text: Text, settings: Pretraining, *, bf16: bool = False
+    model: PretrainingModel, text: Text, settings: TextTraining, *, bf16: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Score a model on the documents kept from training, as each sentence objective cuts them.
 

@@ -52,4 +52,6 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     """95 % interval of a share of n trials (Wilson, 1927)."""
     spread = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
     centre = share + _Z**2 / (2 * n)
-    return (centre - spread) / (1 + _Z**2 / n), (centre + spread) / (1 + _Z**2 / n)
+    low, high = (centre - spread) / (1 + _Z**2 / n), (centre + spread) / (1 + _Z**2 / n)
+    # Exactly 0 or 1 where the share is; rounding may end on either side of it.
+    return max(0.0, min(low, share)), min(1.0, max(high, share))

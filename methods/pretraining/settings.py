@@ -1,4 +1,4 @@
-"""How an encoder is pre-trained on the sweep's corpus; the fields every pre-training node has."""
+"""How a model learns from the sweep's corpus, and the fields every pre-training node has."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, model_validator
 
 from methods.method import SweepPrerequisite
+from methods.settings import Settings
 
 if TYPE_CHECKING:
     from tasks.corpus.segments import Pairing
@@ -20,13 +21,9 @@ _PAIRING: dict[str, Pairing] = {
 }
 
 
-class Pretraining(SweepPrerequisite):
-    """Fields of all works that train on the sweep's `corpus`; by default half an hour on two cores."""
+class TextTraining(Settings):
+    """Masked words and pairs of segments: what is learnt, from how much text, and how."""
 
-    vocabulary: int = Field(8000, ge=64, description="entries of the vocabulary trained on the corpus")
-    tokenizer: Literal["wordpiece", "unigram"] = Field(
-        "wordpiece", description="kind of the vocabulary; unigram is ALBERT's SentencePiece"
-    )
     length: int = Field(64, ge=8, description="most tokens of a sequence")
     objective: Objective = Field("mlm+sop", description="what is learnt beside masked words")
     max_predictions: int = Field(20, ge=1, description="most masked tokens of a sequence")
@@ -61,6 +58,19 @@ class Pretraining(SweepPrerequisite):
         if self.steps is not None:
             return self.steps
         return max(1, round((self.tokens or 20_000_000) / (self.batch_size * self.length)))
+
+
+class Pretraining(TextTraining, SweepPrerequisite):
+    """Fields of all works that train on the sweep's `corpus`; by default half an hour on two cores."""
+
+    vocabulary: int = Field(8000, ge=64, description="entries of the vocabulary trained on the corpus")
+    tokenizer: Literal["wordpiece", "unigram"] = Field(
+        "wordpiece", description="kind of the vocabulary; unigram is ALBERT's SentencePiece"
+    )
+
+    def uses_corpus(self) -> bool:
+        """Always."""
+        return True
 
     def cost(self) -> float:
         """Twenty fine-tunings."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -10,8 +11,6 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from methods import encoders
-from tasks.batches import in_order
-from tasks.examples import Examples
 
 
 class Distance(NamedTuple):
@@ -20,23 +19,24 @@ class Distance(NamedTuple):
     l2: float
     cosine: float
     """Cosine of the angle: 1 where the direction stays."""
+    degrees: float
+    """The angle, as the paper draws it."""
 
 
 @torch.no_grad()
-def layer_distances(model: PreTrainedModel, examples: Examples, *, batch_size: int = 64) -> list[Distance]:
+def layer_distances(model: PreTrainedModel, batches: Iterable[Mapping[str, Tensor]]) -> list[Distance]:
     """Measure every layer, shared ones at each position, in eval mode.
 
     Args:
         model: an encoder or a classifier of a known architecture.
-        examples: what is read; padding does not count.
-        batch_size: examples at once.
+        batches: the model's inputs by name, each of shape (batch, longest); padding does not count.
 
     Returns:
         One entry by position.
     """
     stack = encoders.stack(model)
     device = next(model.parameters()).device
-    sums = torch.zeros(len(stack), 2, dtype=torch.float64, device=device)
+    sums = torch.zeros(len(stack), len(Distance._fields), dtype=torch.float64, device=device)
     tokens = 0
     seen: list[tuple[Tensor, Tensor]] = []
     hooks = [
@@ -46,16 +46,18 @@ def layer_distances(model: PreTrainedModel, examples: Examples, *, batch_size: i
     ]
     model.eval()
     try:
-        for batch in in_order(examples, batch_size):
-            inputs = batch.to(device).inputs
+        for batch in batches:
+            inputs = {name: tensor.to(device) for name, tensor in batch.items()}
             seen.clear()
             model(**inputs)
             real = inputs["attention_mask"].bool()
             tokens += int(real.sum())
             for position, (before, after) in enumerate(seen):
                 before, after = before[real].double(), after[real].double()
-                sums[position, 0] += (after - before).norm(dim=-1).sum()
-                sums[position, 1] += F.cosine_similarity(before, after, dim=-1).sum()
+                # Rounding may leave [-1, 1], where there is no angle.
+                cosine = F.cosine_similarity(before, after, dim=-1).clamp(-1, 1)
+                found = ((after - before).norm(dim=-1), cosine, cosine.acos().rad2deg())
+                sums[position] += torch.stack([each.sum() for each in found])
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,4 +1,4 @@
-"""ALBERT-style sharing of a fine-tuned encoder, recovered by distillation. It is not ALBERT."""
+"""ALBERT-style sharing of a fine-tuned encoder, recovered by text or distillation. It is not ALBERT."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class SharedLayers(
     """Cross-layer sharing in groups of neighbouring layers, without ALBERT's pre-training.
 
     Layer i of L runs the weights of group floor(i G / L): fewer parameters, the same FLOPs. Layers are not
-    aligned, so the model is near chance until it is trained again on labels and on the start model's outputs.
+    aligned, so the model is near chance until it is trained again: on text where `corpus_tokens` says so, as
+    ALBERT is, then on labels and on the start model's outputs (`alpha: 0`: on labels alone).
     """
 
     groups: int | None = Field(None, ge=1, description="distinct layers left; by default half of the model's")
@@ -35,6 +36,9 @@ class SharedLayers(
     layer: int | None = Field(None, ge=0, description="the layer all start as, from 0; for init: layer")
     embedding: int | None = Field(
         None, ge=1, description="width the word table is factorised to by SVD; by default it stays"
+    )
+    corpus_tokens: int = Field(
+        0, ge=0, description="tokens of the sweep's corpus to recover on first, by MLM + SOP; 0: none"
     )
     temperature: float = Field(10, gt=0, description="softens teacher and student outputs")
     alpha: float = Field(0.5, ge=0, le=1, description="weight of the teacher; the labels have the rest")
@@ -54,6 +58,14 @@ class SharedLayers(
         """The start model, and the teacher's outputs where they are used."""
         return ("finetune", "teacher-outputs") if self.alpha > 0 else ("finetune",)
 
+    def uses_corpus(self) -> bool:
+        """Where it recovers on it."""
+        return self.corpus_tokens > 0
+
+    def cost(self) -> float:
+        """One fine-tuning, and about two for a million tokens of text."""
+        return 1.0 + self.corpus_tokens / 500_000
+
     def compress(self, run: Run) -> PreTrainedModel:
         """Return the start model with shared layers, trained again."""
         from methods import encoders
@@ -66,6 +78,10 @@ class SharedLayers(
         share_layers(model, self.groups or half, self.init, layer=self.layer)
         if self.embedding is not None:
             factorise_words(model, self.embedding)
+        if self.corpus_tokens:
+            from methods.sharing.recovery import recover_on_text
+
+            recover_on_text(run, model, self.corpus_tokens)
         run.fit(
             model,
             from_teacher(run, temperature=self.temperature, alpha=self.alpha),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Variants = Callable[[Record], Mapping[str, Decisions]]
-"""Reads what a record's variants decide, by name."""
+"""Reads what a record's variants decide, by name; a method's trial has one, `decisions.RESULT`."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,14 @@ def seeds_in_words(records: Sequence[Record]) -> str:
     """Return `1 seed` or `5 seeds`."""
     count = len({record.seed for record in records})
     return f"{count} seed{'' if count == 1 else 's'}"
+
+
+def machine(record: Record) -> str:
+    """Name what a record's times were measured on: processor or GPU, threads, library."""
+    facts = record.environment
+    where = facts.get("gpu") or facts.get("processor", "an unknown processor")
+    torch = facts.get("libraries", {}).get("torch", "?")
+    return f"{where}, {facts.get('threads', '?')} thread(s), torch {torch}"
 
 
 def _digits(cell: Any) -> Any:

@@ -9,17 +9,38 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_PER_ROW = 3
 
-
-def panels(count: int, width: float = 4.2, height: float = 3.4) -> tuple[Figure, Sequence[Axes]]:
-    """Return a figure with `count` axes, at most three in a row; sizes in inches per panel."""
+def panels(
+    count: int, width: float = 4.2, height: float = 3.4, most: int = 3
+) -> tuple[Figure, Sequence[Axes]]:
+    """Return a figure with `count` axes, at most so many in a row; sizes in inches per panel."""
     from matplotlib.figure import Figure
 
-    across = min(count, _PER_ROW)
+    across = min(count, most)
     down = -(-count // across)
     figure = Figure(figsize=(width * across, height * down), layout="constrained")
     return figure, [figure.add_subplot(down, across, number + 1) for number in range(count)]
+
+
+def intervals(
+    axes: Axes,
+    places: Sequence[float],
+    found: Sequence[tuple[float, float, float] | None],
+    colour: str,
+    label: str | None = None,
+) -> None:
+    """Draw a point and a line from low to high at each place, of (value, low, high); None leaves a gap."""
+    drawn = [(place, *each) for place, each in zip(places, found, strict=True) if each is not None]
+    if drawn:
+        x, y, low, high = zip(*drawn, strict=True)
+        axes.vlines(x, low, high, color=colour, linewidth=1.4, alpha=0.6)
+        axes.plot(x, y, "o", color=colour, markersize=5, label=label)
+
+
+def name_places(axes: Axes, names: Sequence[str]) -> None:
+    """Write a name under each of the places 0, 1, ... of the horizontal axis."""
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set_xlim(-0.6, len(names) - 0.4)
 
 
 def legend(figure: Figure, axes: Axes, inches: float = 1.9) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.board import StudyFacts, SweepFacts
 from reports.record import Record
-from reports.studies.content import Findings, Table, Variants
+from reports.studies.content import Findings, Table, Variants, machine
 from reports.studies.figures import legend, panels
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], vari
         figure=_draw(rows),
         notes=[
             Table(_GAINS, _gains(rows)).to_markdown(),
-            f"Measured on {_machine(record)}: eval mode, fp32, weights really removed and evenly over the "
+            f"Measured on {machine(record)}: eval mode, fp32, weights really removed and evenly over the "
             "layers, full sequences without padding, tokens made beforehand, rounds interleaved over the "
             "shares. Ideal is the ratio of FLOPs: feed-forward parts, embeddings and pooler keep theirs. A "
             "measured gain well above it points to a mistake in timing, not to speed.",
@@ -103,13 +103,6 @@ def _on_size(per_head: dict[str, float], sizes: dict[str, Any]) -> str:
         f"{head / per_head['layer']:.1%} of its layer. All heads are {per_head['all_heads'] / encoder:.1%} "
         f"of the layers and {per_head['all_heads'] / total:.1%} of the model's {total:,} parameters."
     )
-
-
-def _machine(record: Record) -> str:
-    facts = record.environment
-    where = facts.get("gpu") or facts.get("processor", "an unknown processor")
-    torch = facts.get("libraries", {}).get("torch", "?")
-    return f"{where}, {facts.get('threads', '?')} thread(s), torch {torch}"
 
 
 def _draw(rows: Sequence[Sequence[Any]]) -> Figure:

@@ -49,6 +49,12 @@ class TextBatch:
             self.tokens,
         )
 
+    def unmasked(self) -> dict[str, Tensor]:
+        """Return the inputs with every token as the corpus has it."""
+        ids = self.inputs["input_ids"].clone()
+        ids.view(-1)[self.masked] = self.targets
+        return {**self.inputs, "input_ids": ids}
+
 
 class Position(NamedTuple):
     """Where a stream goes on: plain numbers, to be kept with a checkpoint."""

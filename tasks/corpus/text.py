@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,10 @@ from tasks.corpus.sentences import sentences
 from tasks.errors import BadInput
 from tasks.tokens import Tokenizer, written_whole
 
-_FORMAT = 1
+if TYPE_CHECKING:
+    import tokenizers
+
+_FORMAT = 2
 """Raised whenever the files or what is in them change."""
 
 _FILES = {"ids": np.int32, "words": np.uint8, "sentences": np.int64, "documents": np.int64}
@@ -110,9 +115,9 @@ def _write(corpus: Corpus, tokenizer: Tokenizer, folder: Path, offline: bool) ->
     try:
         append("sentences", [0])
         append("documents", [0])
-        remaining = corpus.documents(offline)
+        remaining, plain = corpus.documents(offline), _without_limits(tokenizer)
         while chunk := list(islice(remaining, _CHUNK)):
-            for document in _encoded(chunk, tokenizer):
+            for document in _encoded(chunk, plain):
                 for ids, words in document:
                     append("ids", ids)
                     append("words", words)
@@ -133,13 +138,23 @@ def _write(corpus: Corpus, tokenizer: Tokenizer, folder: Path, offline: bool) ->
         )
 
 
-def _encoded(documents: list[list[str]], tokenizer: Tokenizer) -> Iterator[list[tuple[list[int], list[int]]]]:
+def _without_limits(tokenizer: Tokenizer) -> tokenizers.Tokenizer:
+    """A copy that neither cuts nor pads, as models come with either and other users set it."""
+    plain = copy.deepcopy(tokenizer.backend.backend_tokenizer)
+    plain.no_truncation()
+    plain.no_padding()
+    return plain
+
+
+def _encoded(
+    documents: list[list[str]], tokenizer: tokenizers.Tokenizer
+) -> Iterator[list[tuple[list[int], list[int]]]]:
     """Yield each document as its sentences: token ids, and 1 at every token that begins a word."""
     cut = [
         [sentence for paragraph in document for sentence in sentences(paragraph)] for document in documents
     ]
     encodings = iter(
-        tokenizer.backend.backend_tokenizer.encode_batch(
+        tokenizer.encode_batch(
             [sentence for document in cut for sentence in document], add_special_tokens=False
         )
     )

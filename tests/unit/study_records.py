@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +14,7 @@ from reports.board import StudyFacts, SweepFacts, TaskFacts
 from reports.decisions import Decisions
 from reports.metrics import score
 from reports.record import Record, VariantScores
+from reports.studies.content import Findings, Table, render
 
 TASK = TaskFacts(
     name="cola",
@@ -65,6 +68,25 @@ class Made:
         }
         self.records.append(Record.model_validate(facts | changes))
         self.saved[f"{task.name}{seed}"] = found
+
+
+def rows(table: Table) -> list[dict[str, str]]:
+    """The rows of a table as its CSV file has them."""
+    return list(csv.DictReader(io.StringIO(table.to_csv())))
+
+
+def check_files(findings: Findings, name: str) -> str:
+    """Everything can be rendered; the page holds the conclusion and points to the figure."""
+    files = render(findings, study(name), ["A note."], missing=2)
+    assert set(files) == {"index.md", "table.md", "table.csv", "figure.svg", "figure.png"}
+    page = files["index.md"].decode()
+    assert "Incomplete: 2 trials" in page
+    assert "> A note." in page
+    assert all(sentence in page for sentence in findings.conclusion)
+    assert files["figure.png"].startswith(b"\x89PNG")
+    assert b"<svg" in files["figure.svg"]
+    assert len({line.count("|") for line in files["table.md"].decode().splitlines()}) == 1
+    return page
 
 
 def sweep(*tasks: TaskFacts, seeds: int = 3) -> SweepFacts:

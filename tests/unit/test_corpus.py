@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import datasets
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from tiny_tasks import own_cache
 from tasks.corpus.declaration import Corpus
 from tasks.corpus.sentences import sentences
 from tasks.errors import BadInput
-from tasks.tokens import tokenizer
+from tasks.tokens import Tokenizer, tokenizer
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,17 @@ def test_a_data_set_gives_a_document_a_row(tmp_path, monkeypatch):
     assert list(corpus.documents()) == [["One. Two.", "Three."], ["Four."]]
     with pytest.raises(BadInput, match="no column 'text'; it has body, id"):
         list(Corpus(source="data").located(tmp_path).documents())
+
+
+def test_sentences_are_neither_cut_nor_padded_whatever_the_tokenizer_was_set_to(tmp_path):
+    corpus = access(tmp_path)
+    made = tokens(corpus).tokenizer
+    limited = Tokenizer(copy.deepcopy(made.backend), "another digest")
+    limited.backend.backend_tokenizer.enable_padding(length=128)
+    limited.backend.backend_tokenizer.enable_truncation(3)
+    text, plain = corpus.text(limited), tokens(corpus)
+    assert np.array_equal(text.ids, plain.ids) and np.array_equal(text.sentences, plain.sentences)
+    assert np.diff(plain.sentences).max() > 3 and (plain.ids != made.backend.pad_token_id).all()
 
 
 def test_identity_is_the_content_not_the_place(tmp_path):

@@ -48,7 +48,13 @@ def test_a_teacher_and_its_student_are_made_from_the_corpus(made):
     assert [phase["phase"] for phase in transferred["phases"]] == ["layer-1", "layer-2", "words"]
     assert sum(phase["steps"] for phase in transferred["phases"]) == run.cost.steps == 12
     assert {"mlm_accuracy", "pair_accuracy"} <= transferred["held_out"]["student"].keys()
-    assert json.loads((results["mobilebert-transfer"] / "summary.json").read_text())["strategy"] == "pkt"
+    summary = json.loads((results["mobilebert-transfer"] / "summary.json").read_text())
+    assert (summary["strategy"], summary["steps"]) == ("pkt", 12)
+    assert summary["phases"] == {"layer-1": 1, "layer-2": 1, "words": 10}
+    assert (summary["shape"]["inner"], summary["shape"]["ffns"], summary["shape"]["hidden"]) == (16, 2, 32)
+    assert summary["tokens"] == run.cost.tokens > 0
+    assert summary["unigram_entropy"] > 0
+    assert summary["held_out"] == transferred["held_out"]
     assert (results["mobilebert-transfer"] / "model" / "tokenizer.json").is_file()
 
 

@@ -23,6 +23,7 @@ from methods.pruning.random_heads import RandomHeads
 from methods.pruning.sixteen_heads import SixteenHeads
 from methods.settings import Training
 from methods.sharing.albert.albert import Albert
+from methods.sharing.shared_layers import SharedLayers
 from tasks.errors import BadInput
 from tasks.glue import RTE
 
@@ -304,6 +305,16 @@ def test_neither_tasks_nor_their_training_decide_what_belongs_to_the_sweep():
     assert not same(training=Training(precision="bf16", device="cpu"))
     assert not same(corpus={"sha256": "d" * 64})
     assert fingerprints()["reading"] != fingerprints(corpus={"sha256": "d" * 64})["reading"]
+
+
+def test_the_corpus_decides_trials_that_learn_from_it_and_no_others():
+    methods = (SharedLayers(corpus_tokens=1000), SharedLayers())
+    first, second = (
+        {node.fingerprint: node.label for node in plan(methods, corpus=corpus).nodes.values()}
+        for corpus in (CORPUS, {"sha256": "d" * 64})
+    )
+    assert {first[key] for key in first.keys() - second.keys()} == {"shared-layers:corpus_tokens=1000"}
+    assert "shared-layers" in {first[key] for key in first.keys() & second.keys()}
 
 
 def test_what_a_named_encoder_stands_for_decides():

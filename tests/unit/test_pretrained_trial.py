@@ -12,6 +12,8 @@ from tiny_tasks import write_tokenizer
 
 from benchmark.config import Sweep
 from benchmark.job import resolve
+from benchmark.manifest import describe
+from benchmark.studies import publish_studies
 from benchmark.trial import execute
 from benchmark.yaml_source import Source
 from methods import checkpoint
@@ -71,9 +73,28 @@ def test_one_encoder_serves_all_tasks_with_its_own_tokenizer(folder, monkeypatch
         assert "accuracy" in trial.scores
 
 
+def test_studies_read_what_the_trials_left(folder, monkeypatch):
+    monkeypatch.setenv("LEANBOARD_CACHE", str(folder / "cache"))
+    grid = {"albert": {"pretrained": {**PRETRAINED, "share": {"grid": ["all", "none"]}}}}
+    studies = ["sharing-ablation", "sentence-objective", "layer-distance"]
+    made = job(folder, methods=["finetune", grid], tasks=["sst2"], studies=studies)
+    for node in made.plan.nodes.values():
+        if node.work.name != "finetune":
+            assert execute(made.assignment(node, "b"), lambda step, metrics: None).status == "done"
+    records = list(made.store.scan(made.plan.nodes).records.values())
+    sharing, objective, distance = publish_studies(made.store, describe(made, ""), records)
+    assert "points against none: all" in " ".join(sharing.conclusion)
+    assert objective.conclusion[0].startswith("Nothing to compare")
+    assert "share all" in distance.conclusion[0] and "than not shared" in distance.conclusion[0]
+    table = (distance.folder / "table.csv").read_text().splitlines()
+    assert len(table) == 1 + 2 * PRETRAINED["layers"]
+
+
 def test_a_sweep_that_pretrains_needs_a_corpus(folder):
     with pytest.raises(BadInput, match="corpus: missing, but pretrained-encoder"):
         job(folder, corpus=None)
+    with pytest.raises(BadInput, match="corpus: missing, but shared-layers:corpus_tokens=5 learns"):
+        job(folder, corpus=None, methods=["finetune", {"shared-layers": {"corpus_tokens": 5}}])
     with pytest.raises(BadInput, match="no folder"):
         job(folder, corpus="./nowhere")
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from tiny_corpus import VOCABULARY, access
+from transformers import BertConfig, BertForSequenceClassification
 
-from methods import encoders
+from methods import checkpoint, encoders
 from methods.inference import predict
+from methods.pretrained import Source
+from methods.sharing.recovery import recover_on_text
 from methods.sharing.shared_layers import SharedLayers
 from methods.sharing.ties import share_layers
+from tasks.errors import BadInput
+from tasks.tokens import tokenizer
 
 
 def test_half_of_the_layers_are_left_by_default_and_stay_one_while_training(run):
@@ -72,3 +80,60 @@ def test_ways_to_start_and_a_factorised_table_reach_the_model(run):
 def test_one_layer_is_named_and_alone(fields, message):
     with pytest.raises(ValidationError, match=message):
         SharedLayers(**fields)
+
+
+def with_corpus(trial, folder, layers=4):
+    """The trial with a corpus, and an encoder and start model of that corpus's vocabulary."""
+    trial.corpus = access(folder)
+    words = tokenizer(str(trial.corpus.vocabulary("wordpiece", VOCABULARY)), None)
+    source = folder / "vocabulary"
+    words.backend.save_pretrained(source)
+    trial.model = Source("tiny", None, str(source))
+    sizes = {"hidden_size": 32, "num_hidden_layers": layers, "num_attention_heads": 4}
+    config = BertConfig(vocab_size=VOCABULARY, intermediate_size=64, max_position_embeddings=64, **sizes)
+    torch.manual_seed(0)
+    checkpoint.save(BertForSequenceClassification(config), folder / "start" / "model")
+    trial.results = {**trial.results, "finetune": folder / "start"}
+    trial.training = trial.training.override(max_length=32)
+    return trial
+
+
+def test_it_recovers_on_the_corpus_first_and_then_on_its_task(run, tmp_path):
+    fields = {"groups": 1, "alpha": 0.0, "embedding": 8}
+    trial = with_corpus(run(), tmp_path / "text")
+    method = SharedLayers(corpus_tokens=3 * 128 * 32, **fields)
+    model = method.compress(trial)
+    assert method.uses_corpus() and not SharedLayers().uses_corpus()
+    assert method.cost() > SharedLayers().cost()
+    notes = trial.notes["recovery"]
+    assert notes["steps"] == 3 and trial.cost.steps == 3 + 4
+    assert (
+        notes["tokens"] < trial.cost.tokens and {"mlm_accuracy", "pair_accuracy"} <= notes["held_out"].keys()
+    )
+    assert json.dumps(notes)
+    assert len(set(encoders.stack(model))) == 1 and model.config.word_embedding_size == 8
+    other = with_corpus(run(), tmp_path / "text")
+    on_labels_alone = SharedLayers(**fields).compress(other)
+    assert not np.array_equal(predict(model, trial.train), predict(on_labels_alone, other.train))
+
+
+def test_recovery_on_text_changes_the_encoder_and_not_the_classifier(run, tmp_path):
+    trial = with_corpus(run(), tmp_path / "text")
+    model = share_layers(trial.start(), 1, "mean")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    recover_on_text(trial, model, 2 * 128 * 32)
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert {name for name in before if name.startswith("classifier")}.isdisjoint(changed)
+    assert "bert.encoder.layer.0.output.dense.weight" in changed and "bert.pooler.dense.weight" in changed
+    assert trial.notes["recovery"]["steps"] == 2
+
+
+def test_recovery_on_text_wants_text_and_a_pooler(run, tmp_path):
+    trial = with_corpus(run(), tmp_path / "text")
+    trial.corpus = None
+    with pytest.raises(BadInput, match="corpus: missing"):
+        SharedLayers(corpus_tokens=1).compress(trial)
+    model = trial.start()
+    model.base_model.pooler = None
+    with pytest.raises(BadInput, match="corpus_tokens: sentence order is learnt through a pooler"):
+        recover_on_text(trial, model, 1)

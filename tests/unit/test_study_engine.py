@@ -6,6 +6,7 @@ import io
 import json
 import re
 
+import numpy as np
 import pytest
 from small_plans import context, leave
 from study_records import ablation
@@ -27,7 +28,9 @@ from methods.studies.head_ablation import HeadAblation
 from methods.studies.layerwise import Layerwise
 from methods.studies.pruning_speed import PruningSpeed
 from methods.studies.transfer import Transfer
-from reports import decisions
+from reports import decisions, predictions
+from reports.studies import head_ablation
+from reports.studies.content import Findings, Table
 from tasks.errors import BadInput
 from tasks.glue import RTE, SST2
 
@@ -183,6 +186,39 @@ def test_studies_are_published_once_and_again_when_a_record_changes(job, tmp_pat
     assert fewer[0].stamp != found[0].stamp
     assert "Incomplete: 1 trials have no result" in page.read_text()
     assert publish_studies(store, manifest, []) == []
+
+
+def test_a_report_reads_the_predictions_of_methods_where_it_asks_for_their_records(tmp_path, monkeypatch):
+    seen = []
+
+    def look(study, sweep, records, variants):
+        seen.append({record.label: list(variants(record)) for record in records})
+        return Findings("", [], Table(["a"], []), Table(["a"], []))
+
+    monkeypatch.setattr(head_ablation, "report", look)
+    sweep = make_sweep({**SWEEP, "tasks": ["cola"], "seeds": 1, "studies": ["head-ablation"]})
+    job = resolve(sweep, output=str(tmp_path / "out"))
+    manifest = describe(job, "")
+    made = ablation(lambda seed, layer, head: 0, layers=1, heads=1, seeds=1)
+    (one,), (saved,) = made.records, made.saved.values()
+    own = saved["0.0"]
+    logits = predictions.Predictions(own.index, own.labels, np.eye(2, dtype=np.float32)[own.classes])
+    for key, kind, role, write in (
+        (*job.plan.studies, "study", decisions.FILE, lambda file: decisions.write(saved, file)),
+        (*job.plan.rows, "trial", "predictions.parquet", lambda file: predictions.write(logits, file)),
+    ):
+        file, node = io.BytesIO(), job.plan.nodes[key]
+        write(file)
+        facts = {"fingerprint": key, "decides": job.plan.decides(node), "kind": kind, "label": node.label}
+        leave(job.store, one.model_copy(update=facts), tmp_path / "files", **{role: file.getvalue()})
+    records = list(job.store.scan(job.plan.nodes).records.values())
+    publish_studies(job.store, manifest, records)
+    (plain,) = manifest.studies
+    asks = manifest.model_copy(update={"studies": (plain.model_copy(update={"rows": True}),)})
+    publish_studies(job.store, asks, records)
+    both = {"head-ablation": ["unpruned", "0.0"], "finetune": [decisions.RESULT]}
+    assert seen == [{"head-ablation": both["head-ablation"]}, both]
+    assert publish_studies(job.store, asks, [r for r in records if r.kind == "trial"]) == []
 
 
 def test_mlflow_is_out_of_date_when_a_study_changes(job, tmp_path):

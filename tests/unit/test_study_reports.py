@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
-from study_records import EXAMPLES, TASK, Made, ablation, broken, right, study, sweep
+from study_records import EXAMPLES, TASK, Made, ablation, broken, check_files, right, rows, study, sweep
 
 from reports.board import TaskFacts
 from reports.decisions import Decisions
@@ -31,24 +28,6 @@ from reports.studies.content import Findings, Table, render
 from reports.studies.effects import effects
 
 DRAWS = 500
-
-
-def rows(table: Table) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(table.to_csv())))
-
-
-def check_files(findings: Findings, name: str) -> str:
-    """Everything can be rendered; the page holds the conclusion and points to the figure."""
-    files = render(findings, study(name), ["A note."], missing=2)
-    assert set(files) == {"index.md", "table.md", "table.csv", "figure.svg", "figure.png"}
-    page = files["index.md"].decode()
-    assert "Incomplete: 2 trials" in page
-    assert "> A note." in page
-    assert all(sentence in page for sentence in findings.conclusion)
-    assert files["figure.png"].startswith(b"\x89PNG")
-    assert b"<svg" in files["figure.svg"]
-    assert len({line.count("|") for line in files["table.md"].decode().splitlines()}) == 1
-    return page
 
 
 # -- statistics ------------------------------------------------------------------------------------------

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.grid import expand
+from benchmark.grid import expand, expand_studies
 from benchmark.load import load_sweep
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_its_methods_and_fields_exist(path):
-    assert expand(load_sweep(path))
+def test_its_methods_studies_and_fields_exist(path):
+    sweep = load_sweep(path)
+    assert expand(sweep)
+    assert len(expand_studies(sweep)) >= len(sweep.studies)
 
 
 @pytest.mark.parametrize("name", ["demo", "glue"])

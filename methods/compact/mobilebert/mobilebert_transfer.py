@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -31,10 +31,10 @@ class MobileBertTransfer(
 ):
     """A MobileBERT as deep as its teacher, with its heads and widths between blocks; only blocks are thinner.
 
-    Leaves the encoder and its tokenizer in `model`, the heads in `heads.safetensors`, the accuracies of both
-    on documents kept from training in `summary.json`, and in the notes these and every phase with its steps
-    and losses. The paper's has `inner` 128. `warmup` is the schedule's own: 2 % in the last phase, a tenth
-    of each before.
+    Leaves the encoder and its tokenizer in `model`, the heads in `heads.safetensors`, and in `summary.json`
+    the accuracies of both on documents kept from training, the student's shape, the steps of each phase and
+    the tokens seen; the notes have every phase with its losses. The paper's has `inner` 128. `warmup` is the
+    schedule's own: 2 % in the last phase, a tenth of each before.
     """
 
     teacher: IbBertTeacher = Field(IbBertTeacher(), description="who teaches")
@@ -77,7 +77,7 @@ class MobileBertTransfer(
         from methods.compact.mobilebert.transfer import Lesson, transfer
         from methods.pretraining.corpus import save_tokenizer, stream, texts
         from methods.pretraining.heads import pretraining_loss
-        from methods.pretraining.report import held_out
+        from methods.pretraining.report import held_out, unigram_entropy
 
         text = texts(run, self)
         torch.manual_seed(self.seed)
@@ -90,9 +90,34 @@ class MobileBertTransfer(
             for name, model in (("student", student), ("teacher", teacher))
         }
         run.notes["transfer"] = {"strategy": self.strategy, "phases": taught, "held_out": found}
-        steps = {phase["phase"]: phase["steps"] for phase in taught}
-        save(student, {"strategy": self.strategy, "steps": steps, "held_out": found}, folder)
+        facts = {
+            "strategy": self.strategy,
+            "shape": self.shape,
+            "phases": {phase["phase"]: phase["steps"] for phase in taught},
+            "steps": run.cost.steps,
+            "tokens": run.cost.tokens,
+            "unigram_entropy": unigram_entropy(text),
+            "held_out": found,
+        }
+        save(student, facts, folder)
         save_tokenizer(text, self, folder / "model")
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """All that the student's size and speed depend on, but for the vocabulary, as JSON."""
+        teacher = self.teacher
+        return {
+            "layers": teacher.layers,
+            "hidden": teacher.hidden,
+            "embedding": teacher.embedding,
+            "heads": teacher.heads,
+            "inner": self.inner if self.bottleneck else teacher.hidden,
+            "ffn": self.ffn or 4 * self.inner,
+            "ffns": self.ffns,
+            "norm": self.norm,
+            "activation": self.activation,
+            "bottleneck": self.bottleneck,
+        }
 
     def configuration(self, vocabulary: int) -> BottleneckBertConfig:
         """The student's configuration for a vocabulary of this size."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-
-from methods.compact.mobilebert.configuration import BottleneckBertConfig
-from methods.compact.mobilebert.layer import Layer
 from methods.compact.mobilebert.mobilebert_transfer import MobileBertTransfer
+
+if TYPE_CHECKING:
+    from methods.compact.mobilebert.configuration import BottleneckBertConfig
 
 
 class Ratio(NamedTuple):
@@ -22,6 +21,10 @@ class Ratio(NamedTuple):
 
 def ratio(config: BottleneckBertConfig) -> Ratio:
     """Count attention against feed-forward parameters of one block, norms included."""
+    import torch
+
+    from methods.compact.mobilebert.layer import Layer
+
     with torch.device("meta"):
         layer = Layer(config)
     attention = sum(parameter.numel() for parameter in layer.attention.parameters())

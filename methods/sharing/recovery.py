@@ -1,0 +1,53 @@
+"""Recovery on text without labels: what ALBERT learns from, continued from weights that are there."""
+
+from __future__ import annotations
+
+import torch
+from transformers import PreTrainedModel
+
+from methods.pretraining.corpus import stream, texts
+from methods.pretraining.heads import PretrainingModel, pretraining_loss
+from methods.pretraining.loop import pretrain
+from methods.pretraining.report import held_out, summary
+from methods.pretraining.settings import TextTraining
+from methods.run import Run
+from tasks.errors import BadInput
+
+
+def recover_on_text(run: Run, model: PreTrainedModel, tokens: int) -> None:
+    """Train the encoder of a classifier on masked words and sentence order of the sweep's corpus, in place.
+
+    Both heads are new and thrown away, the classifier is left alone. Sequences are as long as the task's may
+    be; LAMB at the rate of a warm start. A killed trial goes on where it was. Left in the notes: `recovery`,
+    with steps, tokens, curve and the accuracies on documents kept from training.
+
+    Args:
+        run: the trial; its seed decides heads, order, segments, masks and dropout.
+        model: on the run's device, in eval mode afterwards.
+        tokens: how much is read, counted in full sequences.
+
+    Raises:
+        BadInput: there is no corpus, it cannot be used, or the encoder has no pooler to learn order with.
+        Diverged: the loss or the gradient's norm is not finite.
+    """
+    if getattr(model.base_model, "pooler", None) is None:
+        raise BadInput(
+            f"corpus_tokens: sentence order is learnt through a pooler, and a {model.config.model_type!r} "
+            "encoder has none; leave it out, or take a BERT"
+        )
+    text = texts(run, None)
+    settings = TextTraining(
+        tokens=tokens,
+        length=run.training.max_length,
+        # Parts of at most 2,048 tokens at length 128: memory stays that of fine-tuning.
+        accumulation=8,
+        learning_rate=2e-3,
+        seed=run.seeds.init,
+    )
+    torch.manual_seed(settings.seed)
+    learner = PretrainingModel(model.base_model, pairs=True).to(run.device)
+    batches = stream(text, settings)
+    progress = pretrain(run, learner, pretraining_loss, batches, settings, flops=learner.flops)
+    kept = stream(text, settings, held_out=True)
+    found = held_out(learner, pretraining_loss, kept, bf16=run.bf16)
+    run.notes["recovery"] = summary(progress, text, found)

@@ -1,0 +1,56 @@
+"""Rows of a sweep whose encoder was taught by the sweep's own IB-BERT: how, and what it has learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reports.record import Record
+from reports.studies.pretrained import Accuracy, Encoder, Question, rows
+
+HOW = ("strategy", "lower", "feature_maps", "attention", "alpha", "bottleneck")
+"""Fields of a pair that say how its student is taught; bottlenecks are there to make it possible."""
+_ALPHA = 0.5
+"""Weight of the true word in the published recipe."""
+
+
+@dataclass(frozen=True)
+class Taught(Encoder):
+    """A row `mobilebert` with `start: pair`; `fields` are the pair's."""
+
+    def accuracy(self, question: Question) -> Accuracy | None:
+        """How often the student finds masked words of documents kept from training."""
+        return masked_words(self, "student") if question == "MLM" else None
+
+
+def taught(records: Iterable[Record]) -> list[Taught]:
+    """Find the rows whose encoder is the student of a pair."""
+    return [row for row in rows(records, "pair", Taught) if row.tuning["start"] == "pair"]
+
+
+def masked_words(row: Encoder, who: str) -> Accuracy | None:
+    """Accuracy on masked words of a row's `student` or `teacher`."""
+    found = row.facts["held_out"][who]
+    if "mlm_accuracy" not in found:
+        return None
+    low, high = found["mlm_accuracy_ci"]
+    return Accuracy(found["mlm_accuracy"], low, high, found["mlm_accuracy_n"])
+
+
+def how(pair: Mapping[str, Any]) -> str:
+    """Say how the student of a pair is taught, given the pair's fields, e.g. `pkt without attention`."""
+    gone = {
+        "feature maps": pair["feature_maps"] == "none",
+        "attention": not pair["attention"],
+        "MLM-KD": pair["alpha"] == 1,
+        "bottleneck": not pair["bottleneck"],
+    }
+    without = [part for part, is_gone in gone.items() if is_gone]
+    more = {
+        "lower layers frozen": pair["lower"] == "frozen",
+        "decomposed feature maps": pair["feature_maps"] == "decomposed",
+        f"alpha {pair['alpha']:g}": pair["alpha"] not in (1, _ALPHA),
+    }
+    words = [pair["strategy"] + (f" without {' and '.join(without)}" if without else "")]
+    return ", ".join([*words, *(what for what, is_so in more.items() if is_so)])
