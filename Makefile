@@ -15,14 +15,14 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leanboard needs Python 3.11 or later, set PYTHON=")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[demo]' --group dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[demo,onnx]' --group dev
 	touch $(READY)
 
 demo: $(READY)   ## Run sweeps/demo.yaml on real pretrained weights to a leaderboard
 	$(BIN)/leanboard run sweeps/demo.yaml
 
 test: lint       ## Lint, type check, import check, and all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faults tests/integration tests/unit
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/faults tests/integration tests/unit
 
 lint: $(READY)   ## ruff, mypy and the import-direction check
 	$(BIN)/ruff check .
