@@ -17,6 +17,7 @@ from benchmark.store import Scan, Store
 from methods import pretrained, registry
 from methods.method import Method
 from methods.pretraining.settings import Pretraining
+from methods.settings import ByTask
 from methods.study import Study
 from tasks import loading
 from tasks import registry as task_registry
@@ -57,7 +58,9 @@ class Job:
 
     def scan(self) -> Scan:
         """Find the records of this job's nodes."""
-        return self.store.scan(self.plan.nodes)
+        return self.store.scan(self.plan.nodes).under(
+            {key: node.label for key, node in self.plan.nodes.items()}
+        )
 
     def missing(self, scan: Scan, targets: Collection[str] | None = None) -> dict[str, Node]:
         """The nodes that must run, given what is in the store; `targets` as for `Plan.missing`."""
@@ -82,7 +85,7 @@ class Job:
             attempt=attempt,
             name=node.name,
             work=registry.address(type(node.work)),
-            params=node.work.model_dump(mode="json"),
+            params=node.params,
             decides=self.plan.decides(node),
             task=self.plan.tasks.get(node.task),
             seed=node.seed,
@@ -205,10 +208,18 @@ def _check_names(sweep: Sweep, methods: list[Method], tasks: list[Task]) -> None
             raise BadInput(
                 f"{where(('margins', key))}: margins: {key!r} is no task; {did_you_mean(key, known)}"
             )
+    known -= {"overall"}
     for key in sweep.limit if isinstance(sweep.limit, dict) else ():
-        if key not in known - {"overall"}:
-            advice = did_you_mean(key, known - {"overall"})
-            raise BadInput(f"{where(('limit', key))}: limit: {key!r} is no task; {advice}")
+        if key not in known:
+            raise BadInput(f"{where(('limit', key))}: limit: {key!r} is no task; {did_you_mean(key, known)}")
+    for method in methods:
+        for name, value in method:
+            for key in value.root if isinstance(value, ByTask) else ():
+                if key not in known:
+                    raise BadInput(
+                        f"{where(('methods',))}: {method.name}: {name}: {key!r} is no task; "
+                        f"{did_you_mean(key, known)}"
+                    )
     for key in sweep.resources.methods:
         _named(registry.find, key, where(("resources", "methods", key)), "resources.methods")
 

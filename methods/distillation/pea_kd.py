@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from methods.distillation.patient_kd import PatientKD
 from methods.method import Work
+from methods.settings import Rate
 from tasks.errors import BadInput
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ class PeaKD(
         None, gt=0, lt=1, description="the same where the teacher is wrong; by default the preset's, or t"
     )
     ptp_epochs: float = Field(4, gt=0, description="passes of PTP")
-    ptp_learning_rate: float | None = Field(
-        None, gt=0, description="peak rate of PTP; by default that of distillation"
+    ptp_learning_rate: Rate | None = Field(
+        None, description="peak rate of PTP; by default that of distillation"
     )
     objective: Literal["kd", "patient-kd"] = Field("patient-kd", description="what follows")
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from methods.distillation.fields import StudentFields
 from methods.distillation.teacher_states import TeacherStates
 from methods.method import Method, Work
-from methods.settings import Schedule
+from methods.settings import Rate, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,8 +47,8 @@ class TinyBERT(
     )
     temperature: float = Field(1, gt=0, description="softens outputs in the second stage")
     inner_epochs: float = Field(10, gt=0, description="passes of the first stage")
-    inner_learning_rate: float | None = Field(
-        None, gt=0, description="constant rate of the first stage; by default that of the second"
+    inner_learning_rate: Rate | None = Field(
+        None, description="constant rate of the first stage; by default that of the second"
     )
     live: bool = Field(
         False, description="run the teacher beside the student, which saves gigabytes of cached scores"
