@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
+from methods.distillation.fields import SoftTargets
 from methods.method import Method
+from methods.settings import Schedule
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 
 class SharedLayers(
+    Schedule,
+    SoftTargets,
     Method,
     name="shared-layers",
     family="sharing",
@@ -36,11 +40,6 @@ class SharedLayers(
     embedding: int | None = Field(
         None, ge=1, description="width the word table is factorised to by SVD; by default it stays"
     )
-    temperature: float = Field(10, gt=0, description="softens teacher and student outputs")
-    alpha: float = Field(0.5, ge=0, le=1, description="weight of the teacher; the labels have the rest")
-    epochs: float | None = Field(None, gt=0, description="passes; by default train.epochs")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate; by default train.learning_rate")
-    batch_size: int | None = Field(None, ge=1, description="examples per step; by default train.batch_size")
 
     @model_validator(mode="after")
     def _one_layer(self) -> Self:
@@ -69,8 +68,6 @@ class SharedLayers(
         run.fit(
             model,
             from_teacher(run, temperature=self.temperature, alpha=self.alpha),
-            training=run.training.override(
-                epochs=self.epochs, learning_rate=self.learning_rate, batch_size=self.batch_size
-            ),
+            training=self.on(run.training),
         )
         return model
