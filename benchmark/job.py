@@ -15,7 +15,7 @@ from benchmark.grid import expand, expand_studies
 from benchmark.plan import Context, Node, Plan, build
 from benchmark.store import Scan, Store
 from methods import pretrained, registry
-from methods.method import Method
+from methods.method import Method, Work
 from methods.pretraining.settings import Pretraining
 from methods.settings import ByTask
 from methods.study import Study
@@ -134,10 +134,8 @@ def resolve(
         for position, name in enumerate(sweep.tasks)
     ]
     _check_names(sweep, configured, tasks)
-    for study in studies:
-        for task in tasks:
-            study.check(task)
     model = pretrained.resolve(sweep.model, folder=sweep.folder, offline=offline)
+    _check_fields(sweep, [*configured, *studies], tasks, model)
     models = {
         name: pretrained.resolve(name, folder=sweep.folder, offline=offline)
         for name in sorted({name for work in (*everything, *studies) for name in work.models()})
@@ -222,6 +220,16 @@ def _check_names(sweep: Sweep, methods: list[Method], tasks: list[Task]) -> None
                     )
     for key in sweep.resources.methods:
         _named(registry.find, key, where(("resources", "methods", key)), "resources.methods")
+
+
+def _check_fields(sweep: Sweep, works: list[Work], tasks: list[Task], model: pretrained.Source) -> None:
+    layers = model.layers()
+    for work in works:
+        for task in tasks:
+            try:
+                work.check(task, layers)
+            except BadInput as error:
+                raise BadInput(f"{sweep.source.where(())}: {work.label}: {error}") from None
 
 
 def _check_corpus(sweep: Sweep, plan: Plan) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from methods.run import Run, SweepRun
+    from tasks.task import Task
 
 Family = Literal["baseline", "pruning", "distillation", "sharing", "prerequisite", "study"]
 
@@ -104,6 +105,17 @@ class Work(Settings):
         The run's examples are tokenised for it, and `run.pretrained` gives it.
         """
         return None
+
+    def check(self, task: Task, layers: int | None) -> None:
+        """Refuse fields that cannot work on this task or with the sweep's encoder, before anything is run.
+
+        Args:
+            task: one of the sweep's.
+            layers: of the sweep's encoder; None where its configuration is not on this machine yet.
+
+        Raises:
+            BadInput: with what to do.
+        """
 
     def cost(self) -> float:
         """Rough cost in units of one fine-tuning of the whole model, to start long trials first."""

@@ -9,11 +9,13 @@ from pydantic import Field, model_validator
 from methods.distillation.fields import SoftTargets
 from methods.method import Method
 from methods.settings import Schedule
+from methods.sharing.groups import require_layers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from methods.run import Run
+    from tasks.task import Task
 
 
 class SharedLayers(
@@ -53,6 +55,14 @@ class SharedLayers(
         """The start model, and the teacher's outputs where they are used."""
         return ("finetune", "teacher-outputs") if self.alpha > 0 else ("finetune",)
 
+    def check(self, task: Task, layers: int | None) -> None:
+        """Refuse more groups than the encoder has layers, and a layer it does not have."""
+        if layers is not None:
+            require_layers(layers, self._left(layers), self.layer)
+
+    def _left(self, layers: int) -> int:
+        return self.groups or max(1, layers // 2)
+
     def compress(self, run: Run) -> PreTrainedModel:
         """Return the start model with shared layers, trained again."""
         from methods import encoders
@@ -61,8 +71,7 @@ class SharedLayers(
         from methods.sharing.ties import share_layers
 
         model = run.start()
-        half = max(1, len(encoders.stack(model)) // 2)
-        share_layers(model, self.groups or half, self.init, layer=self.layer)
+        share_layers(model, self._left(len(encoders.stack(model))), self.init, layer=self.layer)
         if self.embedding is not None:
             factorise_words(model, self.embedding)
         run.fit(
