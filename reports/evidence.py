@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.board import TaskFacts
+from reports.decisions import Decisions
 from reports.metrics import METRICS, Floats
-from reports.predictions import Predictions
 from reports.record import Record
 from reports.statistics.replicates import generator, replicate
 
@@ -61,7 +61,7 @@ class Evidence:
 def gather(
     task: TaskFacts,
     records: Mapping[str, Mapping[int, Record]],
-    predictions: Callable[[Record], Predictions],
+    decisions: Callable[[Record], Decisions],
     replicates: int,
 ) -> Evidence:
     """Score all runs of a task under the same draws of its examples.
@@ -69,7 +69,7 @@ def gather(
     Args:
         task: the task.
         records: by label and seed.
-        predictions: reads a record's predictions.
+        decisions: reads what a record's model decides.
         replicates: number of draws.
 
     Raises:
@@ -79,16 +79,16 @@ def gather(
     cells = {label: Cell() for label in records}
     if not runs:
         return Evidence(task, 0, None, cells)
-    first: Predictions | None = None
+    first: Decisions | None = None
     predicted = []
     for label, seed in runs:
-        own = predictions(records[label][seed]).in_order()
+        own = decisions(records[label][seed]).in_order()
         first = first or own
         if not (np.array_equal(own.index, first.index) and np.array_equal(own.labels, first.labels)):
             raise ValueError(f"{label}, {task.name}, seed {seed} was scored on other examples than {runs[0]}")
         predicted.append(own.classes)
     assert first is not None
-    labels, classes = first.labels, first.logits.shape[1]
+    labels, classes = first.labels, first.count
     drawn = replicate(
         labels,
         np.stack(predicted),
