@@ -16,7 +16,6 @@ from reports.board import StudyFacts
 from reports.record import Record
 
 if TYPE_CHECKING:
-    from reports.decisions import Decisions
     from reports.studies.content import Report
 
 FOLDER = "studies"
@@ -65,10 +64,14 @@ def _publish(
     stamp = _stamp(manifest, study, records, missing)
     folder, state = readable(store, name), store.read_json(f"{name}/state.json")
     if force or state is None or state["stamp"] != stamp or not (folder / "index.md").exists():
-        from reports import decisions
+        from reports import decisions, predictions
+        from reports.decisions import Decisions
         from reports.studies.content import render
 
         def read(record: Record) -> dict[str, Decisions]:
+            if record.kind == "trial":
+                found = predictions.read(store.open(record, "predictions.parquet"))
+                return {record.label: Decisions.of(found)}
             return decisions.read(store.open(record, decisions.FILE))
 
         findings = _report(study)(study, manifest.sweep, records, read)
