@@ -54,6 +54,7 @@ STUDIES = {
     "pruning-speed": "methods.studies.pruning_speed:PruningSpeed",
     "training-dynamics": "methods.studies.training_dynamics:TrainingDynamics",
     "layerwise": "methods.studies.layerwise:Layerwise",
+    "pea-kd-steps": "methods.studies.pea_kd_steps:PeaKDSteps",
 }
 
 
