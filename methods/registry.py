@@ -55,6 +55,7 @@ STUDIES = {
     "training-dynamics": "methods.studies.training_dynamics:TrainingDynamics",
     "layerwise": "methods.studies.layerwise:Layerwise",
     "pea-kd-steps": "methods.studies.pea_kd_steps:PeaKDSteps",
+    "tuning": "methods.studies.tuning:Tuning",
 }
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from reports.board import Missing, SweepFacts
 from reports.comparisons import Comparison, compare, facts, judge_cells, judge_overall, overall
+from reports.decisions import Decisions
 from reports.evidence import Evidence
-from reports.predictions import Predictions
 from reports.record import Record
 from reports.rows import barred, overall_bar
 from reports.statistics.verdicts import Judged, signed
@@ -104,7 +104,7 @@ def compare_pairs(
     trials: Trials,
     sweep: SweepFacts,
     pairs: Sequence[Pair],
-    predictions: Callable[[Record], Predictions],
+    decisions: Callable[[Record], Decisions],
     replicates: int,
 ) -> Compared:
     """Compare pairs of rows on every task and on average, and judge all of them together.
@@ -114,12 +114,12 @@ def compare_pairs(
 
     Args:
         trials: the sweep's records.
-        sweep: the rows whose predictions are read; each label of `pairs` is one of them.
+        sweep: the rows whose decisions are read; each label of `pairs` is one of them.
         pairs: what is compared with what.
-        predictions: reads a record's predictions.
+        decisions: reads what a record's model decides.
         replicates: draws of the examples.
     """
-    evidence = evidence_by_task(trials, sweep, predictions, replicates)
+    evidence = evidence_by_task(trials, sweep, decisions, replicates)
     missing = missing_trials(trials, sweep)
     averaged, left_out = averaged_tasks(evidence, sweep)
     cells: dict[tuple[str, str], Comparison] = {}

@@ -11,6 +11,7 @@ from distillation_boards import ABLATION, TASKS, board, without
 from methods import registry
 from reports import leaderboard
 from reports.board import MethodFacts, StudyFacts
+from reports.decisions import Decisions
 from reports.studies.content import Findings, render
 from reports.studies.pea_kd_parts import PARTS, cast
 from reports.studies.pea_kd_steps import report
@@ -25,7 +26,7 @@ def findings(made: Board) -> Findings:
         STUDY,
         made.sweep,
         made.records,
-        lambda record: {record.label: made.predictions(record)},
+        lambda record: {record.label: Decisions.of(made.predictions(record))},
         replicates=REPLICATES,
     )
 
