@@ -41,7 +41,7 @@ def pack(store: Store, manifest: Manifest, target: Path) -> Packed:
     Raises:
         BadInput: there is no record, or the file cannot be written.
     """
-    found = store.scan(node.fingerprint for node in manifest.nodes).records
+    found = manifest.scan(store).records
     if not found:
         raise BadInput(f"{store.url}: no finished trial to export")
     content = io.BytesIO()

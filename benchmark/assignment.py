@@ -57,6 +57,11 @@ class Assignment(BaseModel):
     offline: bool
 
     @property
+    def label(self) -> str:
+        """The label of its row; of numbers given by task, `params` hold this task's alone."""
+        return self.name.rsplit(".", 2)[0]
+
+    @property
     def task_name(self) -> str:
         """The task's name, as the plan's node has it."""
         return self.task.name if self.task else NO_TASK

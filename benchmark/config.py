@@ -8,14 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, PositiveInt, PrivateAttr, Tag, field_validator, model_validator
 
 from benchmark.yaml_source import Source
-from methods.settings import Settings, Training
+from methods.settings import Settings, Training, number_or_by_task
 from tasks.corpus.declaration import Corpus
 
 Limit = Annotated[int, Field(ge=8)]
-# Told apart before they are checked, so that an error speaks of the form that was meant.
 Limits = Annotated[
     Annotated[Limit | None, Tag("number")] | Annotated[dict[str, Limit], Tag("by task")],
-    Discriminator(lambda limit: "by task" if isinstance(limit, dict) else "number"),
+    Discriminator(number_or_by_task),
 ]
 CollapsedTeacher = Literal["mark", "redraw", "fail"]
 

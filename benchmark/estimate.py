@@ -68,7 +68,7 @@ def sizes(plan: Plan, model: Source) -> Callable[[Node], Size]:
         return Size(
             examples=max(0, rows - held_out(context.selection, rows)),
             tokens=context.training_of(node.work).max_length,
-            layers=config.get("num_hidden_layers", config.get("n_layers", 0)),
+            layers=model.layers() or 0,
             hidden=config.get("hidden_size", config.get("dim", 0)),
             heads=config.get("num_attention_heads", config.get("n_heads", 0)),
             classes=len(task.labels) if task else 0,

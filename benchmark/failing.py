@@ -39,7 +39,7 @@ def write_failure(
     failure = Failure(
         fingerprint=assignment.fingerprint,
         attempt=assignment.attempt,
-        label=assignment.name.rsplit(".", 2)[0],
+        label=assignment.label,
         task=assignment.task_name,
         seed=assignment.seed,
         kind=kind,

@@ -15,7 +15,8 @@ from benchmark.grid import expand, expand_studies
 from benchmark.plan import Context, Node, Plan, build
 from benchmark.store import Scan, Store
 from methods import pretrained, registry
-from methods.method import Method
+from methods.method import Method, Work
+from methods.settings import ByTask
 from methods.study import Study
 from tasks import loading
 from tasks import registry as task_registry
@@ -56,7 +57,9 @@ class Job:
 
     def scan(self) -> Scan:
         """Find the records of this job's nodes."""
-        return self.store.scan(self.plan.nodes)
+        return self.store.scan(self.plan.nodes).under(
+            {key: node.label for key, node in self.plan.nodes.items()}
+        )
 
     def missing(self, scan: Scan, targets: Collection[str] | None = None) -> dict[str, Node]:
         """The nodes that must run, given what is in the store; `targets` as for `Plan.missing`."""
@@ -81,7 +84,7 @@ class Job:
             attempt=attempt,
             name=node.name,
             work=registry.address(type(node.work)),
-            params=node.work.model_dump(mode="json"),
+            params=node.params,
             decides=self.plan.decides(node),
             task=self.plan.tasks.get(node.task),
             seed=node.seed,
@@ -130,10 +133,8 @@ def resolve(
         for position, name in enumerate(sweep.tasks)
     ]
     _check_names(sweep, configured, tasks)
-    for study in studies:
-        for task in tasks:
-            study.check(task)
     model = pretrained.resolve(sweep.model, folder=sweep.folder, offline=offline)
+    _check_fields(sweep, [*configured, *studies], tasks, model)
     models = {
         name: pretrained.resolve(name, folder=sweep.folder, offline=offline)
         for name in sorted({name for work in (*everything, *studies) for name in work.models()})
@@ -204,12 +205,30 @@ def _check_names(sweep: Sweep, methods: list[Method], tasks: list[Task]) -> None
             raise BadInput(
                 f"{where(('margins', key))}: margins: {key!r} is no task; {did_you_mean(key, known)}"
             )
+    known -= {"overall"}
     for key in sweep.limit if isinstance(sweep.limit, dict) else ():
-        if key not in known - {"overall"}:
-            advice = did_you_mean(key, known - {"overall"})
-            raise BadInput(f"{where(('limit', key))}: limit: {key!r} is no task; {advice}")
+        if key not in known:
+            raise BadInput(f"{where(('limit', key))}: limit: {key!r} is no task; {did_you_mean(key, known)}")
+    for method in methods:
+        for name, value in method:
+            for key in value.root if isinstance(value, ByTask) else ():
+                if key not in known:
+                    raise BadInput(
+                        f"{where(('methods',))}: {method.name}: {name}: {key!r} is no task; "
+                        f"{did_you_mean(key, known)}"
+                    )
     for key in sweep.resources.methods:
         _named(registry.find, key, where(("resources", "methods", key)), "resources.methods")
+
+
+def _check_fields(sweep: Sweep, works: list[Work], tasks: list[Task], model: pretrained.Source) -> None:
+    layers = model.layers()
+    for work in works:
+        for task in tasks:
+            try:
+                work.check(task, layers)
+            except BadInput as error:
+                raise BadInput(f"{sweep.source.where(())}: {work.label}: {error}") from None
 
 
 def _check_corpus(sweep: Sweep, plan: Plan) -> None:

@@ -11,7 +11,7 @@ from benchmark import yaml_source
 from benchmark.assignment import cache_folder
 from benchmark.config import LatencySettings
 from benchmark.job import Job
-from benchmark.store import Store
+from benchmark.store import Scan, Store
 from methods.study import Study
 from reports.board import MethodFacts, StudyFacts, SweepFacts, TaskFacts
 from tasks.errors import BadInput
@@ -71,6 +71,11 @@ class Manifest(BaseModel):
         if not study.source:
             return self.rows()
         return {n.fingerprint: n for n in self.nodes if n.study and n.label == study.source}
+
+    def scan(self, store: Store) -> Scan:
+        """Find the records of its nodes."""
+        labels = {node.fingerprint: node.label for node in self.nodes}
+        return store.scan(labels).under(labels)
 
     @classmethod
     def read(cls, store: Store) -> Manifest | None:

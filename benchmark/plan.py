@@ -73,6 +73,11 @@ class Node:
         return self.work.label
 
     @property
+    def params(self) -> dict[str, Any]:
+        """The fields of its work as JSON; of numbers given by task, that of this task."""
+        return self.work.for_task(self.task).model_dump(mode="json")
+
+    @property
     def name(self) -> str:
         """Label, task and seed: how logs, commands and progress call this node."""
         return f"{self.work.label}.{self.task}.{self.seed}"
@@ -197,8 +202,12 @@ class _Layout:
         reads = [(key, self.node(self._read(work, key), task, seed).fingerprint) for key in work.reads()]
         content = _decides(self.plan.context, self.plan.tasks.get(task), work, seed, (*needs, *reads))
         node = Node(fingerprint(content), work, task, seed, tuple(needs), tuple(reads))
-        self.plan.nodes[node.fingerprint] = node
-        return node
+        known = self.plan.nodes.setdefault(node.fingerprint, node)
+        if known.label != node.label:
+            raise BadInput(
+                f"{known.label} and {node.label} are one and the same on {task}; leave one out of the sweep"
+            )
+        return known
 
     def _standard(self, name: str) -> Work:
         """The work others start from: always with default fields, whatever grid the sweep runs of it."""
@@ -225,7 +234,7 @@ def _decides(
         "protocol": PROTOCOL,
         "method": work.name,
         "version": work.version,
-        "params": _params(context, work),
+        "params": _params(context, work if task is None else work.for_task(task.name)),
         "model": dict(context.model),
         "needs": dict(needs),
     }

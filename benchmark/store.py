@@ -46,6 +46,20 @@ class Scan:
         """For every whole record, whether it holds a result other nodes can start from."""
         return {key: has_result(record) for key, record in self.records.items()}
 
+    def under(self, labels: Mapping[str, str]) -> Scan:
+        """The same records under the labels that a sweep has for these fingerprints.
+
+        One trial may stand under several: a label shows a number given by task as `by-task`, and the same
+        number given for all tasks as itself. A record's own label is the one it was written under.
+        """
+        records = {
+            key: record
+            if labels.get(key, record.label) == record.label
+            else record.model_copy(update={"label": labels[key]})
+            for key, record in self.records.items()
+        }
+        return Scan(records, self.damaged)
+
 
 def has_result(record: Record) -> bool:
     """Whether the record holds files other nodes start from, such as weights."""

@@ -257,7 +257,7 @@ class _Trial:
             fingerprint=a.fingerprint,
             decides=a.decides,
             kind=self._kind,
-            label=self.work.label,
+            label=a.label,
             method=self.work.name,
             family=self.work.family,
             params=self.work.model_dump(mode="json"),

@@ -7,18 +7,20 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from urllib.parse import quote
 
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from methods.settings import Settings
+from methods.settings import ByTask, Settings
+from tasks.errors import BadInput
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from methods.run import Run, SweepRun
+    from tasks.task import Task
 
 Family = Literal["baseline", "pruning", "distillation", "sharing", "prerequisite", "study"]
 
@@ -108,9 +110,35 @@ class Work(Settings):
         """
         return None
 
+    def check(self, task: Task, layers: int | None) -> None:
+        """Refuse fields that cannot work on this task or with the sweep's encoder, before anything is run.
+
+        Args:
+            task: one of the sweep's.
+            layers: of the sweep's encoder; None where its configuration is not on this machine yet.
+
+        Raises:
+            BadInput: with what to do.
+        """
+
     def cost(self) -> float:
         """Rough cost in units of one fine-tuning of the whole model, to start long trials first."""
         return 1.0
+
+    def for_task(self, task: str) -> Self:
+        """This work as it is run on one task: of numbers given by task, that task's.
+
+        Raises:
+            BadInput: one is given for other tasks only.
+        """
+        by_task = {name: value.root for name, value in self if isinstance(value, ByTask)}
+        for name, numbers in by_task.items():
+            if task not in numbers:
+                raise BadInput(
+                    f"{self.name}: {name} is given for {', '.join(numbers) or 'no task'} and not for {task}; "
+                    "name every task of the sweep, or give one number"
+                )
+        return self.model_copy(update={name: numbers[task] for name, numbers in by_task.items()})
 
     def changed(self) -> dict[str, Any]:
         """Fields that are not at their default, in order of declaration."""
@@ -158,6 +186,8 @@ def _shown(value: Any) -> str:
         return "+".join(map(_shown, value))
     if isinstance(value, Settings):
         value = {name: inner for name, inner in value if inner is not None}
+    if isinstance(value, ByTask):
+        return "by-task"  # Numbers of all tasks would hide the rest; the parameters have them.
     if isinstance(value, dict) and value and all(map(_is_plain, value.values())):
         return "+".join(f"{_quoted(str(key))}:{_shown(value[key])}" for key in sorted(value, key=str))
     if _is_plain(value):

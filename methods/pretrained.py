@@ -58,6 +58,11 @@ class Source:
         folder = self._folder()
         return json.loads((folder / "config.json").read_text()) if folder else {}
 
+    def layers(self) -> int | None:
+        """Its number of layers; None where its configuration is not here yet."""
+        config = self.config()
+        return config.get("num_hidden_layers", config.get("n_layers"))
+
     def weight_bytes(self) -> int:
         """Bytes of its weights on this machine; 0 where they are not here yet."""
         folder = self._folder()

@@ -59,6 +59,8 @@ STUDIES = {
     "layer-distance": "methods.studies.layer_distance:LayerDistance",
     "operations": "methods.studies.operations:Operations",
     "transfer-strategies": "methods.studies.transfer_strategies:TransferStrategies",
+    "pea-kd-steps": "methods.studies.pea_kd_steps:PeaKDSteps",
+    "tuning": "methods.studies.tuning:Tuning",
 }
 
 

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    ModelWrapValidatorHandler,
+    RootModel,
+    Tag,
+    model_validator,
+)
 
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
@@ -33,6 +42,23 @@ class Settings(BaseModel):
     def _read(cls, data: Any, handler: ModelWrapValidatorHandler[Any]) -> Any:
         return handler(_from_yaml(data) if isinstance(data, dict) else data)
 
+
+class ByTask(RootModel[dict[str, Annotated[float, Field(gt=0)]]]):
+    """A number for each task, by the task's name; `Work.for_task` takes the one of a task."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+
+def number_or_by_task(value: Any) -> str:
+    """Tell the two forms apart before they are checked, so that an error speaks of the one that was meant."""
+    return "by task" if isinstance(value, dict | ByTask) else "number"
+
+
+Rate = Annotated[
+    Annotated[float, Field(gt=0), Tag("number")] | Annotated[ByTask, Tag("by task")],
+    Discriminator(number_or_by_task),
+]
+"""A learning rate of a method: a number, or one by task as in `{mrpc: 1e-4, rte: 5e-5}`."""
 
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -63,7 +89,9 @@ class Schedule(Settings):
     """Fields of a method that trains in its own way where they are given."""
 
     epochs: float | None = Field(None, gt=0, description="passes; by default train.epochs")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate; by default train.learning_rate")
+    learning_rate: Rate | None = Field(
+        None, description="peak rate, a number or by task; by default train.learning_rate"
+    )
     batch_size: int | None = Field(None, ge=1, description="examples per step; by default train.batch_size")
 
     def on(self, training: Training) -> Training:

@@ -13,7 +13,6 @@ from methods.method import Work
 if TYPE_CHECKING:
     from methods.pruning.order import Head
     from methods.run import Run
-    from tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,6 @@ class Study(Work):
     def experiment(self) -> Experiment | None:
         """The experiment whose records are reported on; None for the records of the sweep's methods."""
         return None
-
-    def check(self, task: Task) -> None:
-        """Refuse a task the study says nothing about, before anything is run.
-
-        Raises:
-            BadInput: with what to do.
-        """
 
 
 class Experiment(Study):

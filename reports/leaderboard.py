@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -10,14 +10,13 @@ from reports.board import Leaderboard, Links, MethodFacts, Missing, Row, SweepFa
 from reports.comparisons import Comparison, compare, judge_cells, judge_overall
 from reports.comparisons import overall as compare_overall
 from reports.decisions import Decisions
-from reports.evidence import Evidence, gather
+from reports.evidence import Evidence
 from reports.predictions import Predictions
 from reports.record import Failure, Latency, Record
-from reports.rows import Judgement, barred, cell_row, in_words, overall_bar, overall_row, ranked
+from reports.rows import Judgement, barred, cell_row, overall_bar, overall_row, ranked
 from reports.statistics.replicates import REPLICATES
 from reports.statistics.verdicts import Judged
-
-Key = tuple[str, str]
+from reports.trials import Key, averaged_tasks, by_trial, evidence_by_task, missing_trials
 
 
 def build(
@@ -49,18 +48,10 @@ def build(
     """
     if sweep.baseline not in {m.label for m in sweep.methods}:
         raise ValueError(f"the baseline {sweep.baseline!r} is not among the methods of the sweep")
-    trials = _by_trial(records, sweep)
-    missing = _missing(trials, sweep, failures)
-    evidence = {
-        task.name: gather(
-            task,
-            {m.label: trials[m.label, task.name] for m in sweep.methods},
-            lambda record: Decisions.of(predictions(record)),
-            replicates,
-        )
-        for task in sweep.tasks
-    }
-    averaged, left_out = _averaged(evidence, sweep)
+    trials = by_trial(records, sweep)
+    missing = missing_trials(trials, sweep, failures)
+    evidence = evidence_by_task(trials, sweep, lambda record: Decisions.of(predictions(record)), replicates)
+    averaged, left_out = averaged_tasks(evidence, sweep)
     cells = _compare_cells(evidence, sweep, missing)
     totals = _compare_overall(cells, averaged, sweep)
     by_bh, by_holm = judge_cells(cells)
@@ -105,53 +96,6 @@ def build(
         rows=rows,
         missing=missing,
     )
-
-
-def _by_trial(records: Iterable[Record], sweep: SweepFacts) -> defaultdict[Key, dict[int, Record]]:
-    labels, tasks = {m.label for m in sweep.methods}, {t.name for t in sweep.tasks}
-    trials: defaultdict[Key, dict[int, Record]] = defaultdict(dict)
-    for record in sorted(records, key=lambda r: r.seed):
-        if record.label not in labels or record.task not in tasks or record.seed not in sweep.seeds:
-            continue
-        seeds = trials[record.label, record.task]
-        if record.seed in seeds:
-            raise ValueError(f"two records for {record.label}, {record.task}, seed {record.seed}")
-        seeds[record.seed] = record
-    return trials
-
-
-def _missing(
-    trials: defaultdict[Key, dict[int, Record]], sweep: SweepFacts, failures: Sequence[Failure]
-) -> list[Missing]:
-    why = {(f.label, f.task, f.seed): f for f in sorted(failures, key=lambda f: f.ended)}
-    gaps = []
-    for task in sweep.tasks:
-        for method in sweep.methods:
-            for seed in sweep.seeds:
-                if seed in trials[method.label, task.name]:
-                    continue
-                trial = {"label": method.label, "task": task.name, "seed": seed}
-                f = why.get((method.label, task.name, seed))
-                known = {"kind": f.kind, "message": f.message, "log": f.log} if f else {"kind": "not run"}
-                gaps.append(Missing.model_validate(trial | known))
-    return gaps
-
-
-def _averaged(evidence: dict[str, Evidence], sweep: SweepFacts) -> tuple[list[str], dict[str, str]]:
-    """Return the tasks the overall score averages over, and those left out with the reason.
-
-    A task with a collapsed start model is left out for every method alike: that check is made before any
-    method runs, so leaving it out favours none. Where no task is sound all stay, without a verdict.
-    """
-    tasks = [t.name for t in sweep.tasks if t.overall]
-    collapsed = {
-        name: sorted({seed for cell in evidence[name].cells.values() for seed in cell.teacher_collapsed})
-        for name in tasks
-    }
-    sound = [name for name in tasks if not collapsed[name]]
-    if not sound:
-        return tasks, {}
-    return sound, {n: f"the start model collapsed ({in_words(s)})" for n, s in collapsed.items() if s}
 
 
 def _compare_cells(

@@ -36,7 +36,7 @@ def status(
     from benchmark.manifest import open_output
 
     store, manifest = open_output(target, output)
-    scan = store.scan(node.fingerprint for node in manifest.nodes)
+    scan = manifest.scan(store)
     failures = store.failures({node.fingerprint for node in manifest.nodes} - scan.records.keys())
     rows = manifest.targets()
     if as_json:
@@ -114,7 +114,7 @@ def report(
     from benchmark.tracking import Session, Sheet
 
     store, manifest = open_output(target, output)
-    scan = store.scan(node.fingerprint for node in manifest.nodes)
+    scan = manifest.scan(store)
     links = Session(store, Sheet(manifest.sweep.name, night=manifest.night)).links(())
     published = publish(store, manifest, scan.records.values(), links=links, force=True)
     studies = publish_studies(store, manifest, scan.records.values(), force=True)
@@ -160,7 +160,7 @@ def sync(target: options.Target, output: options.Output = None) -> None:
 
     store, manifest = open_output(target, output)
     keys = {node.fingerprint for node in manifest.nodes}
-    records = store.scan(keys).records
+    records = manifest.scan(store).records
     failures = store.failures(keys - records.keys()).values()
     published = publish(store, manifest, records.values())
     studies = publish_studies(store, manifest, records.values())

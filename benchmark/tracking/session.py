@@ -40,8 +40,7 @@ class Session:
     def started(self, node: Node) -> None:
         """A node was handed out."""
         if self.mirror:
-            params = node.work.model_dump(mode="json")
-            self.mirror.started(node.fingerprint, node.label, node.task, node.seed, params)
+            self.mirror.started(node.fingerprint, node.label, node.task, node.seed, node.params)
 
     def ended(self, node: Node, outcome: Outcome) -> None:
         """A node is done or has failed."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
 from methods.method import Method
+from methods.settings import Schedule
 from reports.metrics import collapse
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
 
 class Finetune(
+    Schedule,
     Method,
     name="finetune",
     family="baseline",
@@ -24,16 +24,9 @@ class Finetune(
 ):
     """Train encoder and classifier on the task; fields left out take the sweep's `train:` settings."""
 
-    epochs: float | None = Field(None, gt=0, description="passes over the train split")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate of AdamW")
-    batch_size: int | None = Field(None, ge=1, description="examples per step")
-
     def compress(self, run: Run) -> PreTrainedModel:
         """Return the fine-tuned model, drawn anew up to `run.redraws` times if it collapsed."""
-        training = run.training.override(
-            epochs=self.epochs, learning_rate=self.learning_rate, batch_size=self.batch_size
-        )
-        first = run.seeds
+        training, first = self.on(run.training), run.seeds
         for draw in range(run.redraws + 1):
             run.seeds = first.redrawn(draw)
             model = run.pretrained()

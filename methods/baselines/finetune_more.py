@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, model_validator
 
 from methods.method import Method
+from methods.settings import Rate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -32,7 +33,9 @@ class FinetuneMore(
 
     epochs: float | None = Field(None, gt=0, description="more passes; by default as many as train.epochs")
     steps: int | None = Field(None, ge=1, description="more optimiser steps, instead of epochs")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate; by default train.learning_rate")
+    learning_rate: Rate | None = Field(
+        None, description="peak rate, a number or by task; by default train.learning_rate"
+    )
     like: str | None = Field(
         None,
         min_length=1,

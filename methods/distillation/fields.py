@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from methods.distillation.maps import positions
 from methods.settings import Settings
+
+if TYPE_CHECKING:
+    from tasks.task import Task
 
 Take = Literal["first", "skip"] | tuple[Annotated[int, Field(ge=1)], ...]
 
@@ -42,6 +46,26 @@ class StudentFields(Settings):
     def models(self) -> tuple[str, ...]:
         """The released student, where one is named."""
         return () if self.student is None else (self.student,)
+
+    def check(self, task: Task, layers: int | None) -> None:
+        """Refuse layers that the sweep's encoder does not have."""
+        self.depth(layers)
+
+    def depth(self, layers: int | None) -> int | None:
+        """Layers of the student.
+
+        Args:
+            layers: of the sweep's encoder.
+
+        Returns:
+            Their number; None where they are not known before the checkpoint is loaded.
+
+        Raises:
+            BadInput: the encoder does not have them.
+        """
+        if layers is None or self.student is not None:
+            return None
+        return len(positions(layers, self.layers, self.take))
 
     @property
     def finetuned(self) -> bool:

@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tasks.errors import BadInput
 
+if TYPE_CHECKING:
+    from methods.distillation.fields import Take
+
 Strategy = Literal["skip", "last"]
+
+
+def positions(depth: int, layers: int | None, take: Take) -> list[int]:
+    """Which of a model's layers become the student's, counted from 0.
+
+    Args:
+        depth: layers of the model.
+        layers: layers to keep; None keeps half.
+        take: the `first` ones, evenly spread ones (`skip`), or a list counted from 1, which decides alone.
+
+    Raises:
+        BadInput: the model does not have them, or one is named twice.
+    """
+    if isinstance(take, tuple):
+        if len(set(take)) < len(take) or max(take) > depth:
+            raise BadInput(f"take: {list(take)} of a model with layers 1 to {depth}; name each at most once")
+        return [layer - 1 for layer in take]
+    kept = max(1, depth // 2) if layers is None else layers
+    if kept > depth:
+        raise BadInput(f"layers: {kept} asked for, but the model has {depth}; give 1 to {depth}")
+    return spread(kept, depth) if take == "skip" else list(range(kept))
 
 
 def spread(kept: int, layers: int) -> list[int]:
@@ -70,3 +94,16 @@ def uniform(students: int | Sequence[int] | None, teacher: int) -> tuple[int, ..
             "number that does, or give the teacher's layers as a list"
         )
     return tuple(layer * teacher // depth for layer in range(1, depth + 1))
+
+
+def require_one_each(student: int, taught: int) -> None:
+    """Make sure that a layer map names one layer of the teacher for each of the student's (TinyBERT).
+
+    Raises:
+        BadInput: it does not.
+    """
+    if student != taught:
+        raise BadInput(
+            f"layer_map: it names {taught} of the teacher's layers, but the student has {student}; give one "
+            "of them for each of the student's"
+        )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from methods.distillation.kd import KnowledgeDistillation
+from methods.distillation.maps import patience_slots
 from methods.distillation.teacher_states import TeacherStates
 from methods.method import Work
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from methods.fit import Loss
     from methods.run import Run
+    from tasks.task import Task
 
 
 class PatientKD(
@@ -38,7 +40,23 @@ class PatientKD(
 
     def prerequisites(self) -> tuple[str | Work, ...]:
         """What `kd` needs, and the teacher's [CLS] states."""
-        return super().prerequisites() + ((TeacherStates(cls=True),) if self.beta > 0 else ())
+        return super().prerequisites() + ((TeacherStates(cls=True),) if self.patient else ())
+
+    @property
+    def patient(self) -> bool:
+        """Whether the student follows the teacher's states at all."""
+        return self.beta > 0
+
+    def check(self, task: Task, layers: int | None) -> None:
+        """Refuse layers the encoder does not have, and students that cannot be paired with it."""
+        super().check(task, layers)
+        own = self.depth(layers)
+        if self.patient and own is not None and layers is not None:
+            patience_slots(self.applied(own), layers, self.strategy)
+
+    def applied(self, own: int) -> int:
+        """Layers that a student of `own` layers applies."""
+        return own
 
     def loss(self, run: Run, student: PreTrainedModel) -> Loss:
         """Return the loss of `kd` plus patience."""

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from methods.distillation.patient_kd import PatientKD
 from methods.method import Work
+from methods.settings import Rate
+from methods.sharing.paired import paired_order
 from tasks.errors import BadInput
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from methods.fit import Loss
     from methods.run import Run
+    from tasks.task import Task
 
 THRESHOLDS = {
     "rte": (0.80, 0.60),
@@ -66,8 +69,8 @@ class PeaKD(
         None, gt=0, lt=1, description="the same where the teacher is wrong; by default the preset's, or t"
     )
     ptp_epochs: float = Field(4, gt=0, description="passes of PTP")
-    ptp_learning_rate: float | None = Field(
-        None, gt=0, description="peak rate of PTP; by default that of distillation"
+    ptp_learning_rate: Rate | None = Field(
+        None, description="peak rate of PTP; by default that of distillation"
     )
     objective: Literal["kd", "patient-kd"] = Field("patient-kd", description="what follows")
 
@@ -80,10 +83,28 @@ class PeaKD(
     def prerequisites(self) -> tuple[str | Work, ...]:
         """The teacher's logits for PTP and soft targets, its [CLS] states for patience."""
         needed = super().prerequisites()
-        if self.objective == "kd":
-            needed = tuple(need for need in needed if isinstance(need, str))
-        labelled = self.ptp and self.ptp_labels == "teacher"
-        return ("teacher-outputs", *needed) if labelled and "teacher-outputs" not in needed else needed
+        asked = self.labelled and "teacher-outputs" not in needed
+        return ("teacher-outputs", *needed) if asked else needed
+
+    @property
+    def patient(self) -> bool:
+        """Whether the student follows the teacher's states at all."""
+        return super().patient and self.objective == "patient-kd"
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the teacher makes the labels of PTP."""
+        return self.ptp and self.ptp_labels == "teacher"
+
+    def check(self, task: Task, layers: int | None) -> None:
+        """Refuse what `patient-kd` refuses, and a task without thresholds where PTP wants them."""
+        super().check(task, layers)
+        if self.labelled:
+            self.thresholds(task.name)
+
+    def applied(self, own: int) -> int:
+        """Layers that a student of `own` layers applies: more where it shares them in pairs."""
+        return len(paired_order(own)) if self.sps else own
 
     def cost(self) -> float:
         """Half the layers run twice, and four more epochs of PTP."""
@@ -130,7 +151,7 @@ class PeaKD(
         t, t_wrong = THRESHOLDS.get(task, (None, None))
         t = t if self.t is None else self.t
         if t is None:
-            raise BadInput(f"pea-kd: the paper has no thresholds for {task}; give `t`, e.g. 0.95")
+            raise BadInput(f"t: the paper has no thresholds for {task}; give one, e.g. 0.95")
         if self.t_wrong is not None:
             return t, self.t_wrong
         return t, t_wrong if self.preset == "code" and t_wrong is not None else t

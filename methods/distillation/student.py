@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from methods import encoders
 from methods.distillation.fields import StudentFields, Take
-from methods.distillation.maps import spread
+from methods.distillation.maps import positions
 from tasks.errors import BadInput
 from tasks.tokens import tokenizer
 
@@ -42,14 +42,14 @@ def keep_layers(model: PreTrainedModel, layers: int | None, take: Take = "first"
         BadInput: the encoder does not have them, or one is named twice.
     """
     stack = encoders.stack(model)
-    positions = _positions(len(stack), layers, take)
-    kept = [stack[position] for position in positions]
+    own = positions(len(stack), layers, take)
+    kept = [stack[position] for position in own]
     del stack[:]
     stack.extend(kept)
     model.config.num_hidden_layers = len(kept)
     for by_layer in ("kept_heads", "kept_neurons"):
         if (left := getattr(model.config, by_layer, None)) is not None:
-            setattr(model.config, by_layer, [left[position] for position in positions])
+            setattr(model.config, by_layer, [left[position] for position in own])
     return model
 
 
@@ -66,14 +66,3 @@ def require_same_vocabulary(model: Source, other: Source) -> None:
             f"{len(one)} tokens), so outputs cannot be compared token by token; name a checkpoint with the "
             "tokenizer of the sweep's model"
         )
-
-
-def _positions(depth: int, layers: int | None, take: Take) -> list[int]:
-    if isinstance(take, tuple):
-        if len(set(take)) < len(take) or max(take) > depth:
-            raise BadInput(f"take: {list(take)} of a model with layers 1 to {depth}; name each at most once")
-        return [layer - 1 for layer in take]
-    kept = max(1, depth // 2) if layers is None else layers
-    if kept > depth:
-        raise BadInput(f"layers: {kept} asked for, but the model has {depth}; give 1 to {depth}")
-    return spread(kept, depth) if take == "skip" else list(range(kept))

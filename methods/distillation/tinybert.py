@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import Field, model_validator
 
 from methods.distillation.fields import StudentFields
+from methods.distillation.maps import require_one_each, uniform
 from methods.distillation.teacher_states import TeacherStates
 from methods.method import Method, Work
-from methods.settings import Schedule
+from methods.settings import Rate, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from methods.distillation.transformer_distillation import Teach
     from methods.run import Run
     from tasks.batches import Batch
+    from tasks.task import Task
 
 
 class TinyBERT(
@@ -47,8 +49,8 @@ class TinyBERT(
     )
     temperature: float = Field(1, gt=0, description="softens outputs in the second stage")
     inner_epochs: float = Field(10, gt=0, description="passes of the first stage")
-    inner_learning_rate: float | None = Field(
-        None, gt=0, description="constant rate of the first stage; by default that of the second"
+    inner_learning_rate: Rate | None = Field(
+        None, description="constant rate of the first stage; by default that of the second"
     )
     live: bool = Field(
         False, description="run the teacher beside the student, which saves gigabytes of cached scores"
@@ -78,6 +80,13 @@ class TinyBERT(
         if self._beside:
             return ("finetune",)
         return (*(["finetune"] if self.finetuned else []), "teacher-outputs", self._states())
+
+    def check(self, task: Task, layers: int | None) -> None:
+        """Refuse layers the encoder does not have, and a layer map that does not fit both."""
+        super().check(task, layers)
+        own = self.depth(layers)
+        if own is not None and layers is not None:
+            require_one_each(own, len(uniform(self._states().layer_map, layers)))
 
     @property
     def _beside(self) -> bool:

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from methods import encoders
 from methods.distillation.losses import mean_over_tokens
+from methods.distillation.maps import require_one_each
 from methods.distillation.observe import observe
 from methods.distillation.parts import Kind, Part
 from methods.fit import Loss
@@ -69,11 +70,7 @@ def transformer_distillation(
     """
     depth, config = len(encoders.stack(student)), student.config
     layers, heads = len(teacher["attentions"].layers), teacher["attentions"].width
-    if depth != layers:
-        raise BadInput(
-            f"tinybert: the layer map names {layers} of the teacher's layers, the student has {depth}; give "
-            "`layer_map` one layer of the teacher for each of the student's"
-        )
+    require_one_each(depth, layers)
     if config.num_attention_heads != heads:
         raise BadInput(
             f"tinybert: the student has {config.num_attention_heads} attention heads, the teacher {heads}; "

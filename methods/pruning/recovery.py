@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, model_validator
 
 from methods.method import Method
+from methods.settings import Rate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,8 +25,8 @@ class Recovery(Method):
 
     epochs: float = Field(0, ge=0, description="passes over the train split after pruning")
     steps: int | None = Field(None, ge=1, description="optimiser steps after pruning, instead of epochs")
-    learning_rate: float | None = Field(
-        None, gt=0, description="peak rate of that training; by default train.learning_rate"
+    learning_rate: Rate | None = Field(
+        None, description="peak rate of that training, a number or by task; by default train.learning_rate"
     )
 
     @model_validator(mode="after")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from transformers import PreTrainedModel
-
-from methods import encoders
-from methods.sharing.passes import run_in_order
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Shuffle = Literal["none", "upper", "both", "lower"]
 
@@ -32,6 +30,9 @@ def share_in_pairs(model: PreTrainedModel, shuffle: Shuffle) -> PreTrainedModel:
         shuffle: the applications of paired layers in which query and key are exchanged: the second
             (`upper`, the paper's), the first (`lower`), `both`, or `none` (sharing without shuffling).
     """
+    from methods import encoders
+    from methods.sharing.passes import run_in_order
+
     layers = len(encoders.stack(model))
     order = paired_order(layers)
     paired = set(order[layers:])

@@ -6,15 +6,21 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
+from methods.distillation.fields import SoftTargets
 from methods.method import Method
+from methods.settings import Schedule
+from methods.sharing.groups import require_layers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from methods.run import Run
+    from tasks.task import Task
 
 
 class SharedLayers(
+    Schedule,
+    SoftTargets,
     Method,
     name="shared-layers",
     family="sharing",
@@ -40,11 +46,6 @@ class SharedLayers(
     corpus_tokens: int = Field(
         0, ge=0, description="tokens of the sweep's corpus to recover on first, by MLM + SOP; 0: none"
     )
-    temperature: float = Field(10, gt=0, description="softens teacher and student outputs")
-    alpha: float = Field(0.5, ge=0, le=1, description="weight of the teacher; the labels have the rest")
-    epochs: float | None = Field(None, gt=0, description="passes; by default train.epochs")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate; by default train.learning_rate")
-    batch_size: int | None = Field(None, ge=1, description="examples per step; by default train.batch_size")
 
     @model_validator(mode="after")
     def _one_layer(self) -> Self:
@@ -66,6 +67,14 @@ class SharedLayers(
         """One fine-tuning, and about two for a million tokens of text."""
         return 1.0 + self.corpus_tokens / 500_000
 
+    def check(self, task: Task, layers: int | None) -> None:
+        """Refuse more groups than the encoder has layers, and a layer it does not have."""
+        if layers is not None:
+            require_layers(layers, self._left(layers), self.layer)
+
+    def _left(self, layers: int) -> int:
+        return self.groups or max(1, layers // 2)
+
     def compress(self, run: Run) -> PreTrainedModel:
         """Return the start model with shared layers, trained again."""
         from methods import encoders
@@ -74,8 +83,7 @@ class SharedLayers(
         from methods.sharing.ties import share_layers
 
         model = run.start()
-        half = max(1, len(encoders.stack(model)) // 2)
-        share_layers(model, self.groups or half, self.init, layer=self.layer)
+        share_layers(model, self._left(len(encoders.stack(model))), self.init, layer=self.layer)
         if self.embedding is not None:
             factorise_words(model, self.embedding)
         if self.corpus_tokens:
@@ -85,8 +93,6 @@ class SharedLayers(
         run.fit(
             model,
             from_teacher(run, temperature=self.temperature, alpha=self.alpha),
-            training=run.training.override(
-                epochs=self.epochs, learning_rate=self.learning_rate, batch_size=self.batch_size
-            ),
+            training=self.on(run.training),
         )
         return model

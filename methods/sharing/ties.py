@@ -9,15 +9,10 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from methods import encoders
+from methods.sharing.groups import groups_of, require_layers
 from methods.sharing.matching import match_heads
-from tasks.errors import BadInput
 
 Init = Literal["mean", "first", "layer", "matched-mean"]
-
-
-def groups_of(layers: int, groups: int) -> list[int]:
-    """Assign each layer a group: neighbours together, group sizes differing by at most one."""
-    return [position * groups // layers for position in range(layers)]
 
 
 def share_layers(
@@ -39,12 +34,7 @@ def share_layers(
         BadInput: there are fewer layers than groups, or there is no such layer.
     """
     stack = encoders.stack(model)
-    if groups > len(stack):
-        raise BadInput(
-            f"groups: {groups} asked for, but the model has {len(stack)} layers; give 1 to {len(stack)}"
-        )
-    if layer is not None and layer >= len(stack):
-        raise BadInput(f"layer: {layer} asked for, but the model has layers 0 to {len(stack) - 1}")
+    require_layers(len(stack), groups, layer)
     assignment = groups_of(len(stack), groups)
     if init == "matched-mean":
         parts = encoders.layers(model)

@@ -36,10 +36,10 @@ class Transfer(
         """The ablation of single heads."""
         return HeadAblation()
 
-    def check(self, task: Task) -> None:
+    def check(self, task: Task, layers: int | None) -> None:
         """Refuse a task without two domains, unless `first` divides its validation split."""
         if self.first is None and len(task.domains) != 2:
             raise BadInput(
-                f"transfer: {task.name} has no two domains; take cola or mnli, or say with `first` how many "
+                f"{task.name} has no two domains; take cola or mnli, or say with `first` how many "
                 "validation rows are of the first one"
             )

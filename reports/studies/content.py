@@ -57,6 +57,8 @@ class Findings:
     figure: Figure | None = None
     notes: list[str] = field(default_factory=list)
     """How to read it: what was tested, what a column means."""
+    further: Mapping[str, Table] = field(default_factory=dict)
+    """More tables that fit on the page, by heading."""
 
 
 Report = Callable[[StudyFacts, SweepFacts, Sequence[Record], Variants], Findings]
@@ -89,7 +91,9 @@ def render(
             "figure.svg": to_svg(findings.figure, study.study).encode(),
             "figure.png": to_png(findings.figure),
         }
-    parts += [summary.strip(), *findings.notes, "Every number stands in [table.csv](table.csv)."]
+    parts.append(summary.strip())
+    parts += [f"## {heading}\n\n{table.to_markdown()}" for heading, table in findings.further.items()]
+    parts += [*findings.notes, "Every number stands in [table.csv](table.csv)."]
     if study.paper:
         parts.append(f"After {study.paper}.")
     return {"index.md": ("\n\n".join(parts) + "\n").encode(), **files}

@@ -81,7 +81,7 @@ def test_thresholds_are_the_tasks_or_the_users(task, fields, expected):
 
 
 def test_a_task_without_thresholds_needs_some():
-    with pytest.raises(BadInput, match="no thresholds for mine; give `t`"):
+    with pytest.raises(BadInput, match="no thresholds for mine; give one"):
         PeaKD().thresholds("mine")
 
 

@@ -109,7 +109,7 @@ def test_another_width_is_refused_where_states_are_compared(run, method):
 
 def test_tinybert_needs_as_many_layers_and_heads_as_its_map(run):
     deep = TinyBERT(student="released", layer_map=(1, 2, 4))
-    with pytest.raises(BadInput, match="names 3 of the teacher's layers, the student has 2"):
+    with pytest.raises(BadInput, match="names 3 of the teacher's layers, but the student has 2"):
         deep.compress(with_model(with_states(run(layers=4), deep), small_distilbert()))
     heads = TinyBERT(student="released", layer_map=(1, 4))
     with pytest.raises(BadInput, match="2 attention heads, the teacher 4"):

@@ -101,11 +101,11 @@ def test_bad_fields_are_refused(study, fields):
 
 
 def test_transfer_wants_two_domains_and_takes_the_ablation_of_heads():
-    Transfer().check(COLA)
-    Transfer().check(MNLI)
-    Transfer(first=100).check(RTE)
+    Transfer().check(COLA, layers=6)
+    Transfer().check(MNLI, layers=6)
+    Transfer(first=100).check(RTE, layers=6)
     with pytest.raises(BadInput, match="rte has no two domains; take cola or mnli"):
-        Transfer().check(RTE)
+        Transfer().check(RTE, layers=6)
     assert Transfer(first=100).experiment() == HeadAblation()
     assert Layerwise().experiment() is None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,18 @@ def test_its_methods_studies_and_fields_exist(path):
     sweep = load_sweep(path)
     assert expand(sweep)
     assert len(expand_studies(sweep)) >= len(sweep.studies)
+
+
+def test_every_row_of_the_distillation_sweep_is_tuned_alike():
+    def rows(name: str) -> Counter[str]:
+        sweep = load_sweep(SWEEPS[0].parent / f"{name}.yaml")
+        return Counter(method.model_copy(update={"learning_rate": None}).label for method in expand(sweep))
+
+    evaluated, tuned = rows("distillation"), rows("distillation-tuning")
+    assert tuned == Counter(dict.fromkeys(evaluated, 2))
+    seeds = [set(load_sweep(path).seeds) for path in SWEEPS if path.stem.startswith("distillation")]
+    assert sorted(map(len, seeds)) == [1, 5, 5]
+    assert {101} in seeds and all(101 not in others for others in seeds if len(others) > 1)
 
 
 @pytest.mark.parametrize("name", ["demo", "glue"])

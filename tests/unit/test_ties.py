@@ -12,7 +12,8 @@ from methods import checkpoint, encoders
 from methods.fit import cross_entropy, optimizer
 from methods.flops import forward_flops
 from methods.settings import Training
-from methods.sharing.ties import groups_of, share_layers
+from methods.sharing.groups import groups_of
+from methods.sharing.ties import share_layers
 from tasks.batches import collate
 from tasks.errors import BadInput
 

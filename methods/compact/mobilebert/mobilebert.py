@@ -9,6 +9,7 @@ from pydantic import Field
 
 from methods.compact.mobilebert.mobilebert_transfer import MobileBertTransfer
 from methods.method import Method, Work
+from methods.settings import Rate
 from tasks.errors import BadInput
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class MobileBert(
     checkpoint: str = Field("google/mobilebert-uncased", description="released: a Hub id or a folder")
     pair: MobileBertTransfer = Field(MobileBertTransfer(), description="how student and teacher are made")
     epochs: float = Field(5, gt=0, description="passes over the train split")
-    learning_rate: float = Field(5e-5, gt=0, description="peak rate of AdamW")
+    learning_rate: Rate = Field(5e-5, description="peak rate of AdamW, a number or by task")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with rising rate")
     batch_size: int | None = Field(None, ge=1, description="examples per step; by default train.batch_size")
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from methods.method import Method
 from methods.pruning.auber.presets import PRESETS, Metric, MiniDev, Name, Norm, Preset, State, Trainer
-from methods.settings import Precision, Training
+from methods.settings import Precision, Rate, Training
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -80,10 +80,10 @@ class Auber(
         None, gt=0, description="passes of fine-tuning after each layer; 3 unless steps are given"
     )
     steps: int | None = Field(None, ge=1, description="optimiser steps after each layer, instead of epochs")
-    learning_rate: float = Field(
+    learning_rate: Rate = Field(
         2e-5,
-        gt=0,
-        description="peak rate after each layer; 2e-5 is the official code's default, its MRPC demo has 2e-6",
+        description="peak rate after each layer, a number or by task; 2e-5 is the official code's default, "
+        "its MRPC demo has 2e-6",
     )
     returns: Literal["greedy", "best-seen"] = Field(
         "greedy", description="heads removed: the learnt policy's, or the best mask seen (ablation)"

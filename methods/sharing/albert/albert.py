@@ -9,6 +9,7 @@ from pydantic import Field
 
 from methods.method import Method
 from methods.pretraining.encoder import PretrainedEncoder
+from methods.settings import Rate
 from tasks.errors import BadInput
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Albert(
         None, description="paper: rate, steps, batch and dropout of the released code, by task"
     )
     epochs: float | None = Field(None, gt=0, description="passes over the train split")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate of AdamW")
+    learning_rate: Rate | None = Field(None, description="peak rate of AdamW, a number or by task")
     batch_size: int | None = Field(None, ge=1, description="examples per step")
 
     def prerequisites(self) -> tuple[PretrainedEncoder, ...]:

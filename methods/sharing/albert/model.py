@@ -20,7 +20,7 @@ from transformers.models.bert.modeling_bert import (
     BertPreTrainedModel,
 )
 
-from methods.sharing.ties import groups_of
+from methods.sharing.groups import groups_of
 
 Share = Literal["all", "attention", "ffn", "none"]
 """What the layers of a group have in common.

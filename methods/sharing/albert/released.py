@@ -9,7 +9,7 @@ from transformers import AlbertForSequenceClassification
 from transformers.initialization import no_init_weights
 
 from methods.sharing.albert.model import CompactAlbertConfig, CompactAlbertForSequenceClassification
-from methods.sharing.ties import groups_of
+from methods.sharing.groups import groups_of
 from tasks.errors import BadInput
 
 _GROUP = "encoder.albert_layer_groups.{group}.albert_layers.0."

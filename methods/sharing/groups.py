@@ -1,0 +1,27 @@
+"""Which layers are one, and whether an encoder has so many. Imports no torch."""
+
+from __future__ import annotations
+
+from tasks.errors import BadInput
+
+
+def groups_of(layers: int, groups: int) -> list[int]:
+    """Assign each layer a group: neighbours together, group sizes differing by at most one."""
+    return [position * groups // layers for position in range(layers)]
+
+
+def require_layers(layers: int, groups: int, layer: int | None) -> None:
+    """Make sure that an encoder of so many layers can be shared as asked.
+
+    Args:
+        layers: of the encoder.
+        groups: distinct layers that are to be left.
+        layer: the one that is to be kept, from 0; None where all have their part.
+
+    Raises:
+        BadInput: there are fewer layers than groups, or there is no such layer.
+    """
+    if groups > layers:
+        raise BadInput(f"groups: {groups} asked for, but the model has {layers} layers; give 1 to {layers}")
+    if layer is not None and layer >= layers:
+        raise BadInput(f"layer: {layer} asked for, but the model has layers 0 to {layers - 1}")

@@ -1,0 +1,300 @@
+"""Report of `pea-kd-steps`: what each step from BERT_k to PeaBERT changes, and the rivals at the same k."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reports.board import StudyFacts, SweepFacts
+from reports.decisions import RESULT
+from reports.record import Record
+from reports.rows import in_words
+from reports.statistics.replicates import REPLICATES
+from reports.studies.content import Findings, Table, Variants
+from reports.studies.pea_kd_figures import Line, draw
+from reports.studies.pea_kd_parts import PARTS, RIVALS, TEACHER, Cast, applied_layers, cast
+from reports.studies.steps import AVERAGE, Change, Compared, Pair, compare_pairs
+from reports.trials import Trials, by_trial
+
+# What a row is compared with: the first of these parts that the sweep has. The student that Pea-KD builds on
+# is Patient KD's; with one layer, which has nothing to be patient about, it is KD's.
+_BASE = ("patient", "kd")
+_COMPARED: list[tuple[str, tuple[str, ...]]] = [
+    ("patient", ("plain",)),
+    ("paired", _BASE),
+    ("sps", _BASE),
+    ("sps", ("paired",)),
+    ("ptp", _BASE),
+    ("ptp", ("random",)),
+    ("random", _BASE),
+    ("peabert", ("sps",)),
+    ("peabert", _BASE),
+    ("peabert", ("plain",)),
+    ("peabert", ("kd",)),
+    ("peabert", ("tinybert",)),
+    ("peabert", ("distilbert",)),
+    ("paired", (TEACHER,)),
+    ("peabert", (TEACHER,)),
+]
+_PAPER = {"sps": "+3.0 over students without it", "peabert": "+4.5 over students with neither SPS nor PTP"}
+"""Points on average over four tasks in the paper's ablation."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One comparison of the table: parts, labels, and the changes by task."""
+
+    k: int
+    own: str
+    base: str
+    pair: Pair
+    changes: dict[str, Change]
+
+    @property
+    def named(self) -> tuple[str, str]:
+        """Both rows as the table calls them."""
+        base = "the teacher" if self.base == TEACHER else PARTS[self.base].called(self.k)
+        return PARTS[self.own].called(self.k).removeprefix("+ "), base.removeprefix("+ ")
+
+
+def report(
+    study: StudyFacts,
+    sweep: SweepFacts,
+    records: Sequence[Record],
+    variants: Variants,
+    *,
+    replicates: int = REPLICATES,
+) -> Findings:
+    """Line up the ablation and its rivals, each change tested as the leaderboard tests."""
+    trials = by_trial(records, sweep)
+    roles = cast(sweep, trials)
+    chosen = sweep.model_copy(update={"methods": tuple(m for m in sweep.methods if m.label in roles.labels)})
+    pairs = {(k, own, base): pair for k, own, base, pair in _pairs(roles)}
+    compared = compare_pairs(
+        trials, chosen, list(pairs.values()), lambda record: variants(record)[RESULT], replicates
+    )
+    steps = [_Step(*key, pair, dict(compared.changes[pair])) for key, pair in pairs.items()]
+    tasks = [task.name for task in sweep.tasks]
+    columns = [*tasks, AVERAGE]
+    lines = _lines(roles, compared, tasks)
+    figure = draw(sweep, roles.teacher, lines, compared.left_out) if roles.rows else None
+    return Findings(
+        title="Pea-KD step by step: shared layers, exchanged projections, pretraining on predictions",
+        conclusion=[*_conclude(roles, steps, compared), *_gaps(roles, compared, sweep)],
+        summary=Table(
+            ["k", "row", *(_headed(name, compared) for name in columns)],
+            [
+                [k, name, *(_median(compared.scores(label, task)) for task in columns)]
+                for k, name, label in _rows(roles)
+            ],
+        ),
+        further={
+            "What each step changes": Table(
+                ["k", "row", "against", *columns, "verdict"],
+                [
+                    [step.k, *step.named, *(_change(step, task) for task in columns), _verdict(step)]
+                    for step in steps
+                ],
+            ),
+            "What it costs": Table(
+                ["k", "row", "parameters (M)", "without embeddings (M)", "layers run", "MFLOPs", "rate"],
+                [[k, name, *_size(label, sweep, trials)] for k, name, label in _rows(roles)],
+            ),
+            "Labels of PTP": Table(_COUNTED, _label_counts(roles, sweep, trials)),
+        },
+        table=Table(_COLUMNS, _every_number(roles, steps, compared, sweep, trials)),
+        figure=figure,
+        notes=_NOTES,
+    )
+
+
+_NOTES = [
+    "Scores are medians over seeds in points; the average is over tasks whose start model is sound, each "
+    "seed's mean first; tasks in brackets are not among them. Changes are mean paired differences with their "
+    "95 % interval, new seeds and new examples; a star marks those significant after Benjamini-Hochberg over "
+    "all pairs and tasks. The verdict is that on the average, Holm over the pairs.",
+    "Layers run are those a forward pass applies; FLOPs are of one forward pass over 128 tokens. Every "
+    "parameter counts once, the classifier is among them. A rate of the sweep was not tuned for the row. PTP "
+    "trains longer than a row without it; its control, random labels, trains as long. Labels are counted on "
+    "train, one number for each seed; where the teacher is hardly ever wrong, two of four are all but empty.",
+]
+
+
+def _pairs(roles: Cast) -> list[tuple[int, str, str, Pair]]:
+    found: dict[Pair, tuple[int, str, str, Pair]] = {}
+    ceiling = {TEACHER: TEACHER} if roles.teacher else {}
+    for k, parts in roles.rows.items():
+        rows = parts | ceiling
+        for own, candidates in _COMPARED:
+            base = next((part for part in candidates if part in rows), None)
+            if own in rows and base is not None:
+                pair = rows[own], rows[base]
+                found.setdefault(pair, (k, own, base, pair))
+    return list(found.values())
+
+
+def _rows(roles: Cast) -> list[tuple[int, str, str]]:
+    """(layers, name, label) of all rows, the start model's first."""
+    ceiling = [(roles.teacher, f"BERT_{roles.teacher}, the teacher", TEACHER)] if roles.teacher else []
+    return ceiling + [
+        (k, PARTS[part].called(k), label) for k, rows in roles.rows.items() for part, label in rows.items()
+    ]
+
+
+def _headed(task: str, compared: Compared) -> str:
+    return f"({task})" if task in compared.left_out else task
+
+
+def _median(scores: dict[int, float]) -> float | None:
+    return statistics.median(scores.values()) if scores else None
+
+
+def _change(step: _Step, task: str) -> str | None:
+    change = step.changes.get(task)
+    if change is None:
+        return None
+    return change.in_short() + (" *" if change.verdict in ("better", "worse") else "")
+
+
+def _verdict(step: _Step) -> str:
+    return step.changes[AVERAGE].verdict if AVERAGE in step.changes else "none"
+
+
+def _size(label: str, sweep: SweepFacts, trials: Trials) -> list[Any]:
+    """Parameters in all and without embeddings, layers run, FLOPs, rate; sizes are the same at every seed."""
+    records = [record for task in sweep.tasks for record in trials[label, task.name].values()]
+    model = next((record.model for record in records if record.model), None)
+    rate = _rate(label, sweep)
+    if model is None:
+        return [None, None, None, None, rate]
+    count = model.parameters
+    sizes = [count.total / 1e6, (count.total - count.embeddings) / 1e6]
+    return [*sizes, applied_layers(model), model.flops / 1e6, rate]
+
+
+def _rate(label: str, sweep: SweepFacts) -> str:
+    rate = next(row.params.get("learning_rate") for row in sweep.methods if row.label == label)
+    if isinstance(rate, dict):
+        return ", ".join(f"{task} {value:g}" for task, value in rate.items())
+    return "the sweep's" if rate is None else f"{rate:g}"
+
+
+_COUNTED = ["k", "row", "task", "right, sure", "right, unsure", "wrong, sure", "wrong, unsure"]
+
+
+def _label_counts(roles: Cast, sweep: SweepFacts, trials: Trials) -> list[list[Any]]:
+    rows = []
+    for k, name, label in _rows(roles):
+        for task in sweep.tasks:
+            records = trials[label, task.name].values()
+            counts = [r.notes["ptp_counts"].values() for r in records if "ptp_counts" in r.notes]
+            if counts:
+                rows.append(
+                    [k, name, task.name, *(" ".join(map(str, each)) for each in zip(*counts, strict=True))]
+                )
+    return rows
+
+
+_COLUMNS = ["k", "row", "label", "against", "task", "seeds", "score", "min", "max", "collapsed",
+            "start_model_collapsed", "change", "low", "high", "p", "p_adjusted", "verdict", "reason",
+            "parameters_m", "without_embeddings_m", "layers_run", "mflops", "rate"]  # fmt: skip
+
+
+def _every_number(
+    roles: Cast, steps: Sequence[_Step], compared: Compared, sweep: SweepFacts, trials: Trials
+) -> list[list[Any]]:
+    rows: list[list[Any]] = []
+    for k, name, label in _rows(roles):
+        sizes = _size(label, sweep, trials)
+        for task in [*compared.evidence, AVERAGE]:
+            scores = list(compared.scores(label, task).values())
+            spread = [statistics.median(scores), min(scores), max(scores)] if scores else [None] * 3
+            cell = compared.evidence[task].cells[label] if task != AVERAGE else None
+            collapsed = [len(cell.collapsed), len(cell.teacher_collapsed)] if cell else [None, None]
+            rows.append(
+                [k, name, label, None, task, len(scores), *spread, *collapsed, *[None] * 7, *sizes],
+            )
+    for step in steps:
+        for task, change in step.changes.items():
+            p_adjusted = change.judged.p_adjusted if change.judged else None
+            tested = [change.mean, *change.interval, change.p, p_adjusted, change.verdict, change.reason]
+            seeds = len(change.comparison.seeds)
+            row = [step.k, step.named[0], step.pair[0], step.pair[1], task, seeds]
+            rows.append([*row, *[None] * 5, *tested, *[None] * 5])
+    return rows
+
+
+def _conclude(roles: Cast, steps: Sequence[_Step], compared: Compared) -> list[str]:
+    where = ", ".join(compared.averaged) or "no task"
+    sentences = []
+    for k in roles.rows:
+        own = {(step.own, step.base): step for step in steps if step.k == k}
+        for part in ("paired", "sps", "ptp", "peabert"):
+            found = [step for key, step in own.items() if key[0] == part and not _is_rival(*key)]
+            if found:
+                paper = f"; the paper, with BERT-base, has {_PAPER[part]}" if part in _PAPER else ""
+                sentences.append(f"{found[0].named[0]}, k = {k}, on {where}: {_told(found)}{paper}.")
+        rivals = [step for key, step in own.items() if _is_rival(*key)]
+        if rivals:
+            sentences.append(f"PeaBERT_{k} beside its rivals, on {where}: {_told(rivals)}.")
+    sentences += [
+        f"{task} is shown and left out of the average: {why}." for task, why in compared.left_out.items()
+    ]
+    return sentences
+
+
+def _is_rival(own: str, base: str) -> bool:
+    return own == "peabert" and base in RIVALS
+
+
+def _told(steps: Sequence[_Step]) -> str:
+    return "; ".join(f"against {step.named[1]} {_in_words(step)}" for step in steps)
+
+
+def _in_words(step: _Step) -> str:
+    change = step.changes.get(AVERAGE)
+    if change is None:
+        return "there is nothing to compare on every task yet"
+    if change.judged is None:
+        return f"{change.in_short()}, no verdict ({change.bar})"
+    return f"{change.in_short()}, {change.verdict}"
+
+
+def _gaps(roles: Cast, compared: Compared, sweep: SweepFacts) -> list[str]:
+    """Name the rows the sweep does not have, the trials that have no result, and rows that are not shown."""
+    if not roles.rows:
+        return [
+            "No row of this sweep has a part in the ablation: see sweeps/distillation.yaml, and run it first."
+        ]
+    sentences = []
+    if absent := roles.missing:
+        listed = ", ".join(
+            f"{PARTS[key].name.format(k='k')} with k = {', '.join(map(str, sizes))} "
+            f"(`{PARTS[key].written(sizes[0])}`)"
+            for key, sizes in absent.items()
+        )
+        sentences.append(f"Rows that this sweep does not have: {listed}.")
+    if roles.teacher is None:
+        sentences.append(f"No record of the teacher, `{TEACHER}`.")
+    for label in dict.fromkeys(gap.label for gap in compared.missing):
+        gaps = [gap for gap in compared.missing if gap.label == label]
+        by_task = {task.name: [gap.seed for gap in gaps if gap.task == task.name] for task in sweep.tasks}
+        listed = "; ".join(f"{task} {in_words(seeds)}" for task, seeds in by_task.items() if seeds)
+        sentences.append(f"Without a result: {label} on {listed}.")
+    if roles.doubles:
+        sentences.append(f"Not shown, since a row before them has the same part: {', '.join(roles.doubles)}.")
+    return sentences
+
+
+def _lines(roles: Cast, compared: Compared, tasks: Sequence[str]) -> list[Line]:
+    return [
+        Line(k, part, PARTS[part].called(k), {task: compared.scores(label, task) for task in tasks})
+        for k, rows in roles.rows.items()
+        for part, label in rows.items()
+    ] + (
+        [Line(roles.teacher, TEACHER, "teacher", {task: compared.scores(TEACHER, task) for task in tasks})]
+        if roles.teacher
+        else []
+    )

@@ -1,0 +1,149 @@
+"""Changes from one row of a sweep to another, whatever its baseline is, tested as the leaderboard tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from reports.board import Missing, SweepFacts
+from reports.comparisons import Comparison, compare, facts, judge_cells, judge_overall, overall
+from reports.decisions import Decisions
+from reports.evidence import Evidence
+from reports.record import Record
+from reports.rows import barred, overall_bar
+from reports.statistics.verdicts import Judged, signed
+from reports.trials import Trials, averaged_tasks, evidence_by_task, missing_trials
+
+Pair = tuple[str, str]
+"""Label of a row, and of the row it is compared with."""
+
+AVERAGE = "average"
+"""Stands for the task in the average over tasks."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One row against another, on a task or on average over tasks.
+
+    Attributes:
+        comparison: the paired differences and what is uncertain about them.
+        judged: the verdict in its family; None where `bar` forbids one.
+        bar: why there is no verdict.
+    """
+
+    comparison: Comparison
+    judged: Judged | None
+    bar: str
+
+    @property
+    def mean(self) -> float:
+        """Mean paired difference in points."""
+        return self.comparison.estimate.mean
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the mean."""
+        low, high = self._facts["ci"]
+        return low, high
+
+    @property
+    def p(self) -> float | None:
+        """Of the test over seeds and examples, uncorrected; None with one seed."""
+        return self._facts["tests"]["combined"]["p"]
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        return facts(self.comparison)
+
+    @property
+    def verdict(self) -> str:
+        """The word, or `none`."""
+        return self.judged.verdict if self.judged else "none"
+
+    @property
+    def reason(self) -> str:
+        """What the verdict rests on, or why there is none."""
+        return self.judged.reason if self.judged else self.bar
+
+    def in_short(self) -> str:
+        """Format as `+1.4 [-0.3, +3.1]`."""
+        low, high = self.interval
+        return f"{signed(self.mean)} [{signed(low)}, {signed(high)}]"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the trials of a sweep say about pairs of its rows.
+
+    Attributes:
+        evidence: scores by task.
+        missing: trials without a record.
+        averaged: tasks the average is over; those whose start model collapsed are not among them.
+        left_out: the other tasks that would count, and why they do not.
+        changes: by pair, and by task or `AVERAGE`; absent where two rows share no seed.
+    """
+
+    evidence: Mapping[str, Evidence]
+    missing: Sequence[Missing]
+    averaged: Sequence[str]
+    left_out: Mapping[str, str]
+    changes: Mapping[Pair, Mapping[str, Change]]
+
+    def scores(self, label: str, task: str) -> dict[int, float]:
+        """Scores of a row in points by seed; on average over tasks each seed's mean, of common seeds."""
+        if task != AVERAGE:
+            return self.evidence[task].cells[label].scores
+        of = [self.evidence[name].cells[label].scores for name in self.averaged]
+        common = sorted(set.intersection(*map(set, of))) if of else []
+        return {seed: sum(scores[seed] for scores in of) / len(of) for seed in common}
+
+
+def compare_pairs(
+    trials: Trials,
+    sweep: SweepFacts,
+    pairs: Sequence[Pair],
+    decisions: Callable[[Record], Decisions],
+    replicates: int,
+) -> Compared:
+    """Compare pairs of rows on every task and on average, and judge all of them together.
+
+    As on the leaderboard: pairs x tasks by Benjamini-Hochberg, averages by Holm over the pairs; tasks with a
+    collapsed start model are compared, get no verdict and stay out of the average.
+
+    Args:
+        trials: the sweep's records.
+        sweep: the rows whose decisions are read; each label of `pairs` is one of them.
+        pairs: what is compared with what.
+        decisions: reads what a record's model decides.
+        replicates: draws of the examples.
+    """
+    evidence = evidence_by_task(trials, sweep, decisions, replicates)
+    missing = missing_trials(trials, sweep)
+    averaged, left_out = averaged_tasks(evidence, sweep)
+    cells: dict[tuple[str, str], Comparison] = {}
+    totals: dict[str, Comparison] = {}
+    # The judges know rows by their label alone, and a pair is named by two.
+    names = {pair: f"{pair[0]} against {pair[1]}" for pair in pairs}
+    for (own, base), name in names.items():
+        against = sweep.model_copy(update={"baseline": base})
+        for task, of_task in evidence.items():
+            bar = barred(own, of_task, against, missing)
+            if comparison := compare(of_task.cells[own], of_task.cells[base], of_task, bar):
+                cells[name, task] = comparison
+        parts = {task: cells[name, task] for task in averaged if (name, task) in cells}
+        if averaged and len(parts) == len(averaged):
+            bar = overall_bar({task: part.bar for task, part in parts.items()})
+            totals[name] = overall(list(parts.values()), sweep.margin, bar)
+    by_cell, by_pair = judge_cells(cells)[0], judge_overall(totals)
+    changes = {
+        pair: {
+            task: Change(cells[name, task], by_cell.get((name, task)), cells[name, task].bar)
+            for task in evidence
+            if (name, task) in cells
+        }
+        | ({AVERAGE: Change(totals[name], by_pair.get(name), totals[name].bar)} if name in totals else {})
+        for pair, name in names.items()
+    }
+    return Compared(evidence, missing, averaged, left_out, changes)

@@ -1,0 +1,92 @@
+"""Fields that do not fit the task or the encoder are refused when a sweep is planned, not by a worker."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmark import cli
+from benchmark.job import resolve
+from benchmark.load import make_sweep
+from methods import registry
+from tasks.errors import BadInput
+from tasks.glue import MRPC, WNLI
+
+SWEEP = {"name": "s", "model": "minilm", "data": "bundled", "tasks": ["mrpc"], "seeds": 1}
+MISTAKES = [
+    ("kd", {"layers": 7}, "layers: 7 asked for, but the model has 6; give 1 to 6"),
+    ("kd", {"take": (2, 7)}, "take: [2, 7] of a model with layers 1 to 6"),
+    ("kd", {"take": (2, 2)}, "name each at most once"),
+    ("distilbert", {"layers": 7}, "layers: 7 asked for"),
+    ("patient-kd", {"layers": 1}, "a student that applies 1 layers and a teacher of 6 cannot be paired"),
+    ("pea-kd", {"layers": 6}, "a student that applies 9 layers and a teacher of 6 cannot be paired"),
+    ("pea-kd", {"layers": 1, "sps": False}, "a student that applies 1 layers"),
+    ("tinybert", {"layer_map": (2, 4, 7)}, "layer_map: [2, 4, 7] does not fit a teacher of 6 layers"),
+    ("tinybert", {"layer_map": (2, 6)}, "it names 2 of the teacher's layers, but the student has 3"),
+    ("tinybert", {"layers": 4}, "4 layers of a student do not divide the teacher's 6 evenly"),
+    ("tinybert", {"layers": 4, "live": True}, "4 layers of a student do not divide the teacher's 6 evenly"),
+    ("shared-layers", {"groups": 7}, "groups: 7 asked for, but the model has 6 layers; give 1 to 6"),
+    ("shared-layers", {"groups": 1, "init": "layer", "layer": 6}, "the model has layers 0 to 5"),
+]
+FINE = [
+    ("kd", {"layers": 6}),
+    ("kd", {"take": (6, 1)}),
+    ("patient-kd", {"layers": 1, "beta": 0}),
+    ("pea-kd", {}),
+    ("pea-kd", {"layers": 1}),
+    ("pea-kd", {"layers": 6, "objective": "kd"}),
+    ("pea-kd", {"layers": 6, "sps": False}),
+    ("tinybert", {"layers": 2, "layer_map": (1, 6)}),
+    ("tinybert", {"take": (1, 2, 3), "live": True}),
+    ("shared-layers", {"groups": 6}),
+]
+
+
+@pytest.mark.parametrize(("name", "fields", "message"), MISTAKES)
+def test_what_does_not_fit_the_encoder_is_refused(name, fields, message):
+    with pytest.raises(BadInput, match=re.escape(message)):
+        registry.find(name)(**fields).check(MRPC, layers=6)
+
+
+@pytest.mark.parametrize(("name", "fields"), FINE)
+def test_what_fits_is_left_alone(name, fields):
+    registry.find(name)(**fields).check(MRPC, layers=6)
+
+
+@pytest.mark.parametrize(("name", "fields", "message"), MISTAKES)
+def test_an_encoder_that_is_not_here_yet_is_not_guessed_at(name, fields, message):
+    registry.find(name)(**fields).check(MRPC, layers=None)
+
+
+def test_a_released_student_brings_its_own_layers():
+    registry.find("patient-kd")(student="x/y").check(MRPC, layers=1)
+    registry.find("tinybert")(student="x/y", layer_map=(1, 9)).check(MRPC, layers=6)
+
+
+def test_ptp_wants_a_threshold_for_the_task():
+    pea = registry.find("pea-kd")
+    with pytest.raises(BadInput, match="t: the paper has no thresholds for wnli; give one"):
+        pea().check(WNLI, layers=6)
+    for fields in ({"t": 0.9}, {"ptp": False}, {"ptp_labels": "random"}):
+        pea(**fields).check(WNLI, layers=6)
+
+
+def test_a_sweep_is_refused_with_the_label_of_the_row():
+    methods = ["finetune", {"kd": {"layers": {"grid": [3, 9]}}}]
+    with pytest.raises(BadInput, match="sweep: kd:layers=9: layers: 9 asked for, but the model has 6"):
+        resolve(make_sweep({**SWEEP, "methods": methods}))
+
+
+@pytest.mark.parametrize("threshold", [0, 1, 1.2, -0.1])
+@pytest.mark.parametrize("field", ["t", "t_wrong"])
+def test_thresholds_are_shares(tmp_path, field, threshold):
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        f"model: minilm\ndata: bundled\ntasks: [mrpc]\nmethods: [finetune, {{pea-kd: {{{field}: {threshold}}}}}]\n"
+    )
+    with pytest.raises(
+        BadInput, match=rf"s.yaml:4: methods.1.pea-kd.{field}: input should be (less|greater) than"
+    ):
+        CliRunner().invoke(cli.app, ["plan", str(path)], catch_exceptions=False)
