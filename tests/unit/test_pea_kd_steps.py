@@ -159,7 +159,8 @@ def test_rows_and_trials_that_are_not_there_are_named(whole):
     found = findings(fewer)
     (absent,) = (s for s in found.conclusion if s.startswith("Rows that this sweep does not have: "))
     assert "BERT_k with k = 3 (`kd: {layers: 3, alpha: 0}`), " in absent
-    assert "+ PTP with k = 3 (`pea-kd: {layers: 3, sps: false}`), KD with" in absent
+    assert "+ PTP with k = 3 (`pea-kd: {layers: 3, sps: false}`), " in absent
+    assert ", KD with k = 3 (`kd: {layers: 3, alpha: 0.7}`), " in absent
     assert absent.endswith(", DistilBERT with k = 3 (`distilbert: {layers: 3}`).")
     assert "Without a result: pea-kd:layers=3 on mrpc seed 4." in found.conclusion
     (step,) = records_of(
