@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-from small_world import World
 from tiny_hub import Repository, serve
 
 from tasks.glue import RTE
@@ -19,11 +18,6 @@ LOAD = (
     f"source = pretrained.resolve({MODEL!r}, folder=Path('.'), offline=True)\n"
     "print(source.revision, pretrained.classifier(source, RTE, 1).config.num_hidden_layers)"
 )
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory) -> World:
-    return World.make(tmp_path_factory.mktemp("prefetched"))
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,7 @@ import pytest
 from small_world import (
     COMMAND,
     Done,
-    World,
     attempts,
-    await_records,
     board,
     cells,
     end,
@@ -27,12 +25,6 @@ from small_world import (
 )
 
 pytestmark = pytest.mark.timeout(900)
-ISOLATED = ("unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory) -> World:
-    return World.make(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture(scope="module")
@@ -258,194 +250,6 @@ def test_a_grid_is_rows_of_their_own(mended):
     assert all(len(scores) == 2 for scores in cells(copy).values())
 
 
-# -- trials that fail ------------------------------------------------------------------------------------
-
-BAD = ["raises", "hangs", "eats", "diverges", "nan", "stranded", {"dies": {"times": 9}}, "dies"]
-
-
-@pytest.fixture(scope="module")
-def failing(world) -> tuple[Done, Path]:
-    """A sweep in which most methods misbehave."""
-    sweep = world.sweep(
-        "failing", tasks=["sst2"], methods=["finetune", *BAD], seeds=1, timeout=30, latency=None
-    )
-    return world.call("run", sweep), world.folder / "runs" / "failing"
-
-
-def test_a_failing_sweep_ends_with_exit_code_1_and_a_board_that_says_so(failing):
-    done, output = failing
-    assert done.code == 1, done.text
-    assert board(output)["complete"] is False
-    assert "incomplete" in done.out
-    assert "7 without a result" in done.out
-
-
-def test_the_others_finish(failing):
-    _, output = failing
-    assert set(records(output)) == {"finetune.sst2.1", "dies.sst2.1"}
-    assert cells(output)["finetune", "sst2"]
-
-
-@pytest.mark.parametrize(
-    ("label", "kind", "message"),
-    [
-        ("raises", "error", "ValueError: planned [/red] failure of /tmp/[x]"),
-        ("hangs", "timeout", "ended after 30 s"),
-        ("eats", "oom", "Unable to allocate"),
-        ("diverges", "diverged", "loss nan"),
-        ("nan", "diverged", "not finite"),
-        ("stranded", "prerequisite", "broken-outputs.sst2.1"),
-        ("broken-outputs", "error", "OSError: no outputs"),
-        ("dies:times=9", "node_lost", "died three times"),
-    ],
-)
-def test_every_failure_has_its_kind_message_and_log(failing, label, kind, message):
-    done, output = failing
-    failure = failures(output)[f"{label}.sst2.1"]
-    assert failure["kind"] == kind
-    assert message in failure["message"]
-    shown = f"{label}.sst2.1  {kind}: "
-    assert shown in done.out
-    if kind != "prerequisite":
-        assert Path(failure["log"]).is_file()
-    if kind in ("error", "oom", "diverged"):
-        assert "Traceback" in failure["traceback"]
-
-
-def test_the_log_of_a_hung_trial_shows_where_it_hung(failing):
-    _, output = failing
-    text = (output / "logs" / "hangs.sst2.1.log").read_text()
-    assert "Timeout" in text
-    assert "misbehaving.py" in text
-
-
-def test_a_node_whose_worker_died_is_handed_out_again_at_most_twice(failing, world):
-    done, output = failing
-    count = {failure["label"]: 0 for failure in failures(output).values()}
-    key = failures(output)["dies:times=9.sst2.1"]["fingerprint"]
-    assert attempts(output)[key] == 3
-    assert attempts(output)[records(output)["dies.sst2.1"]["fingerprint"]] == 2
-    assert count
-    assert done.out.count("handed out again") == 3
-
-
-def test_status_says_why(failing, world):
-    done = world.call("status", "failing.yaml", "--failed")
-    assert done.code == 0, done.text
-    for fragment in (
-        "raises.sst2.1",
-        "planned [/red] failure",
-        "ValueError: planned",
-        "hangs.sst2.1",
-        "timeout",
-        ".log",
-    ):
-        assert fragment in done.out
-    lines = done.out.splitlines()
-    (hung,) = (number for number, line in enumerate(lines) if "hangs.sst2.1" in line and "timeout" in line)
-    assert lines[hung + 1].startswith("    "), "a killed worker's log is not shown"
-    content = json.loads(world.call("status", "failing.yaml", "--json").out)
-    assert {failure["kind"] for failure in content["failed"]} == {
-        "error", "timeout", "oom", "diverged", "prerequisite", "node_lost",
-    }  # fmt: skip
-    assert content["done"] == 2
-
-
-def test_what_failed_is_tried_again_and_nothing_else(failing, world):
-    _, output = failing
-    before = attempts(output)
-    world.sweep("failing", tasks=["sst2"], methods=["finetune", "raises", "dies"], seeds=1, latency=None)
-    done = world.call("run", "failing.yaml")
-    assert done.code == 1, done.text
-    assert "2 cached, 1 without a result" in done.out
-    after = attempts(output)
-    changed = {key for key in after if after[key] != before[key]}
-    assert changed == {failures(output)["raises.sst2.1"]["fingerprint"]}
-
-
-# -- interruption ----------------------------------------------------------------------------------------
-
-
-def test_signals_leave_a_state_from_which_the_same_command_goes_on(world):
-    sweep = world.sweep(
-        "stopped",
-        tasks=["sst2"],
-        methods=["finetune", *({"sleeps": {"seconds": 1 + n / 100}} for n in range(6))],
-        seeds=2,
-        latency=None,
-    )
-    output = world.folder / "runs" / "stopped"
-    whole: dict[str, int] = {}
-    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        process = world.start("run", sweep)
-        await_records(output, len(whole) + 2, process)
-        process.send_signal(number)
-        done = end(process)
-        assert done.code == code, done.text
-        assert f"stopped by {number.name}" in done.out
-        assert "The same command goes on from there" in done.out
-        assert f"leanboard run {sweep}" in done.out
-        assert "Traceback" not in done.out + done.err
-        found = {path: path.stat().st_mtime_ns for path in (output / "records").glob("*/record.json")}
-        assert whole.items() <= found.items()
-        assert len(found) < 14
-        whole = found
-    done = world.call("run", sweep)
-    assert done.code == 0, done.text
-    assert f"{len(whole)} cached" in done.out
-    assert (
-        whole.items()
-        <= {path: path.stat().st_mtime_ns for path in (output / "records").glob("*/record.json")}.items()
-    )
-    assert all(len(scores) == 2 for scores in cells(output).values())
-    assert len(cells(output)) == 7
-
-
-# -- where it is run -------------------------------------------------------------------------------------
-
-
-def test_too_many_cpus_are_refused_at_once(world):
-    done = world.call("run", world.sweep("greedy", resources={"cpu": 999}, methods=["finetune"]))
-    assert done.code == 2, done.text
-    assert "999 CPUs" in done.err
-    assert "resources.cpu" in done.err
-    assert not (world.folder / "runs" / "greedy" / "records").exists()
-
-
-@pytest.fixture(scope="module")
-def elsewhere(world) -> tuple[Done, Path, bool]:
-    """A run from a folder that holds modules called like ours, without a network where that is allowed."""
-    folder = world.folder / "elsewhere"
-    (folder / "methods").mkdir(parents=True)
-    for name in ("tasks.py", "benchmark.py", "reports.py", "methods/__init__.py", "leanboard.py"):
-        (folder / name).write_text("raise ImportError('this is the module of the user')\n")
-    sweep = world.sweep("away", tasks=["rte"], methods=["finetune", {"kd": {"layers": 1}}], seeds=1)
-    allowed = subprocess.run([*ISOLATED, "true"], capture_output=True, check=False).returncode == 0
-    done = world.call("run", sweep, "--offline", before=ISOLATED if allowed else (), cwd=folder)
-    return done, folder / "runs" / "away", allowed
-
-
-def test_the_users_own_modules_are_left_alone(elsewhere):
-    done, output, _ = elsewhere
-    assert done.code == 0, done.text
-    assert set(records(output)) == {"finetune.rte.1", "kd:layers=1.rte.1", "teacher-outputs.rte.1"}
-
-
-def test_offline_needs_no_network(elsewhere):
-    done, output, allowed = elsewhere
-    if not allowed:
-        pytest.skip("`unshare -n` is not permitted here, so a machine without a network cannot be made")
-    assert done.code == 0, done.text
-    assert len(records(output)) == 3
-
-
-def test_doctor_starts_what_a_run_needs(world):
-    done = world.call("doctor", "--json", "--offline")
-    found = {finding["what"]: finding["ok"] for finding in json.loads(done.out)}
-    assert {"leanboard", "torch", "Ray", "MLflow", "data bundled"} <= set(found)
-    assert done.code == 0 and found["Ray"] and found["MLflow"], done.text
-
-
 def test_the_mlflow_ui_shows_the_runs_of_the_sweep(world, output):
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
@@ -466,7 +270,7 @@ def test_the_mlflow_ui_shows_the_runs_of_the_sweep(world, output):
         done = end(process, timeout=60)
     assert "<title>MLflow</title>" in page
     assert "tiny" in names
-    assert "Traceback" not in done.text
+    assert done.code == 0, done.text
 
 
 def await_page(address: str, process: subprocess.Popen[str], seconds: float = 120) -> str:

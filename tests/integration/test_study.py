@@ -7,16 +7,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from small_world import Done, World, attempts, records
+from small_world import Done, attempts, records
 
 pytestmark = pytest.mark.timeout(300)
 STUDY = ("study", "head-ablation", "--task", "cola", "--model", "./model", "--data", "bundled")
 SMALL = ("--seeds", "1", "--limit", "96", "--set", "train.epochs=1", "--set", "train.max_length=32")
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory) -> World:
-    return World.make(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture(scope="module")
