@@ -1,6 +1,6 @@
 """The class that each model of a study decides for, per example: what studies are computed from, as parquet.
 
-A study scores up to a hundred models in one trial. Classes take a hundredth of the space of their logits, and
+A study scores up to a hundred models in one trial. Classes take a tenth of the space of their logits, and
 no metric of a task asks for more.
 """
 
