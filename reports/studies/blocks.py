@@ -94,6 +94,12 @@ def answers(encoder: Encoder, questions: Sequence[Question]) -> list[object]:
     return found
 
 
+def answers_in_short(encoder: Encoder, questions: Sequence[Question]) -> list[str | None]:
+    """Each question's accuracy with its interval for a page; None where it has none."""
+    found = [encoder.accuracy(question) for question in questions]
+    return [None if one is None else str(one) for one in found]
+
+
 def answers_in_words(encoders: Sequence[Encoder], question: Question, name: Name) -> str:
     """Each encoder's accuracy, those that have one."""
     known = [(name(encoder), encoder.accuracy(question)) for encoder in encoders]

@@ -12,6 +12,7 @@ from reports.studies.blocks import (
     ON_TEXT,
     Block,
     answers,
+    answers_in_short,
     answers_in_words,
     draw,
     heads,
@@ -104,7 +105,7 @@ _FACTS = ["block", "label", "objective", "tokens"]
 
 def _summary(block: Block, sweep: SweepFacts) -> Iterator[list[object]]:
     for e in block.group.encoders:
-        known = [None if (one := e.accuracy(question)) is None else str(one) for question in _QUESTIONS]
+        known = answers_in_short(e, _QUESTIONS)
         yield [block.group.name, _called(e), *known, *block.cells(sweep, e, _find(block.group, "mlm"))]
 
 

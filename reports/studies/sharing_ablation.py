@@ -13,6 +13,7 @@ from reports.studies.blocks import (
     Block,
     Name,
     answers,
+    answers_in_short,
     answers_in_words,
     draw,
     heads,
@@ -130,7 +131,7 @@ def _summary(block: Block, sweep: SweepFacts) -> Iterator[list[object]]:
     for e in block.group.encoders:
         base = next(iter(_bases(block.group, e)), None)
         sizes = [None if size is None else f"{size:,}" for size in _sizes(e)]
-        known = [None if (one := e.accuracy(question)) is None else str(one) for question in _QUESTIONS]
+        known = answers_in_short(e, _QUESTIONS)
         facts = [block.group.name, _share(e), _width(e), *sizes, *known, _speed(block.group, e)]
         yield [*facts, *block.cells(sweep, e, base), _called(base) if base else None]
 

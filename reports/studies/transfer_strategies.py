@@ -12,6 +12,7 @@ from reports.studies.blocks import (
     ON_TEXT,
     Block,
     answers,
+    answers_in_short,
     answers_in_words,
     draw,
     heads,
@@ -97,7 +98,7 @@ _FACTS = ["block", "label", "taught", "steps", "phases", "tokens"]
 def _summary(block: Block, sweep: SweepFacts) -> Iterator[list[object]]:
     base = _find(block.group, BASE)
     for e in block.group.encoders:
-        known = [str(one) if (one := e.accuracy("MLM")) else None]
+        known = answers_in_short(e, ("MLM",))
         cells = block.cells(sweep, e, None if e is base else base)
         yield [block.group.name, _called(e), _phases(e), *known, *cells]
 
