@@ -18,6 +18,8 @@ import pytest
 
 # Two test processes of two threads each wait for one another, and a tiny model gains nothing from a second.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell's background jobs ignore Ctrl-C, and what they start inherits it: commands under test must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -186,6 +187,7 @@ def ui(
     host: Annotated[str, typer.Option("--host", help="Interface to listen on.")] = "127.0.0.1",
 ) -> None:
     """Open the MLflow UI on a sweep's runs."""
+    from benchmark.interrupts import Interrupted, interruptible
     from benchmark.manifest import open_output
     from benchmark.tracking import place, ui_command, ui_environment
 
@@ -195,8 +197,18 @@ def ui(
         typer.echo(f"MLflow runs already: {where.shown}")
         return
     typer.echo(f"MLflow at http://{host}:{port} (Ctrl-C ends it)")
-    done = subprocess.run(ui_command(where, host, port), env=ui_environment(), check=False)
-    sys.exit(done.returncode)
+    code = 0  # Ctrl-C is how a page is closed, not a failure.
+    with contextlib.suppress(Interrupted), interruptible():
+        # In a session of its own: the terminal's Ctrl-C would reach it beside ours, and twice is a crash.
+        command = ui_command(where, host, port)
+        server = subprocess.Popen(command, env=ui_environment(), start_new_session=True)
+        try:
+            code = server.wait()
+        except Interrupted:
+            server.terminate()
+            server.wait()
+            raise
+    sys.exit(code)
 
 
 def _newest() -> str:
