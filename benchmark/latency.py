@@ -14,7 +14,7 @@ from benchmark import environment
 from benchmark.config import LatencySettings
 from benchmark.fingerprint import PROTOCOL, fingerprint
 from benchmark.store import Store
-from methods.timing import summary, synchronise
+from methods.timing import rounds, summary, synchronise
 from reports.record import Latency, Record
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ def measure(
 ) -> list[Latency]:
     """Time forward passes of freshly built models; weights are random, which time does not depend on.
 
-    Every repeat goes once through all architectures and batch sizes, so a slow minute of the machine hits
-    all of them alike. fp32, full sequences without padding, tokens made beforehand. The warm-up is 20 passes,
+    Every repeat goes once through all architectures, in an order of its own, and through the batch sizes of
+    each. fp32, full sequences without padding, tokens made beforehand. The warm-up is 20 passes,
     or as many as a second holds and at least three.
 
     Args:
@@ -136,8 +136,8 @@ def measure(
             model = models.of(key)
             for size in inputs:
                 _warm_up(functools.partial(forward, model, size))
-        for _ in range(settings.repeats):
-            for key in wanted:
+        for order in rounds(wanted, settings.repeats):
+            for key in order:
                 model = models.of(key)
                 if not models.stays(key):
                     # Its weights are new to memory and cache.

@@ -5,10 +5,22 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
+
+
+def rounds(keys: Iterable[Key], number: int) -> Iterator[list[Key]]:
+    """All keys once per round, each round in an order of its own.
+
+    A slow minute of the machine then hits all alike; and what a call finds in the caches is left by the one
+    before it, which cost models of a millisecond a tenth of their time where it was always the same one.
+    """
+    order, draws = list(keys), random.Random(0)
+    for _ in range(number):
+        draws.shuffle(order)
+        yield list(order)
 
 
 def interleaved(
@@ -16,15 +28,11 @@ def interleaved(
 ) -> dict[Key, list[float]]:
     """Time every call `repeats` times and return milliseconds by key.
 
-    Each round goes once through all calls, so a slow minute of the machine hits all of them alike, and in an
-    order of its own: what a call finds in the caches is left by the one before it, which cost models of a
-    millisecond a tenth of their time where it was always the same. The first `warm_up` rounds are not
-    counted: they allocate memory and choose kernels.
+    Calls come in the order of `rounds`. The first `warm_up` rounds are not counted: they allocate memory and
+    choose kernels.
     """
     times: dict[Key, list[float]] = {key: [] for key in calls}
-    order, draws = list(calls), random.Random(0)
-    for number in range(warm_up + repeats):
-        draws.shuffle(order)
+    for number, order in enumerate(rounds(calls, warm_up + repeats)):
         for key in order:
             begun = time.perf_counter()
             calls[key]()
