@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,7 @@ def _publish(
     if force or state is None or state["stamp"] != stamp or not (folder / "index.md").exists():
         from reports import decisions, predictions
         from reports.decisions import Decisions
-        from reports.studies.content import render
+        from reports.studies.content import collapsed_starts, render
 
         def read(record: Record) -> dict[str, Decisions]:
             if record.kind == "trial":
@@ -78,6 +78,9 @@ def _publish(
             return decisions.read(store.open(record, decisions.FILE))
 
         findings = _report(study)(study, manifest.sweep, records, read)
+        # Reports of the sweep's methods know of such rows by themselves.
+        collapsed = collapsed_starts(manifest.sweep, (one for one in records if one.kind == "study"))
+        findings = replace(findings, conclusion=[*collapsed, *findings.conclusion])
         write(store, name, render(findings, study, manifest.notes, missing))
         state = {"stamp": stamp, "conclusion": findings.conclusion}
         store.write_json(f"{name}/state.json", state)

@@ -12,6 +12,7 @@ from reports.board import StudyFacts, SweepFacts, TaskFacts
 from reports.decisions import Decisions
 from reports.plots import to_png, to_svg
 from reports.record import Record
+from reports.rows import in_words
 from reports.tables import aligned
 
 if TYPE_CHECKING:
@@ -104,6 +105,19 @@ def by_task(sweep: SweepFacts, records: Iterable[Record]) -> list[tuple[TaskFact
     ordered = sorted(records, key=lambda record: record.seed)
     grouped = [(task, [record for record in ordered if record.task == task.name]) for task in sweep.tasks]
     return [(task, own) for task, own in grouped if own]
+
+
+def collapsed_starts(sweep: SweepFacts, records: Iterable[Record]) -> list[str]:
+    """Say of each task at which seeds the start model had collapsed."""
+    found = []
+    for task, own in by_task(sweep, records):
+        seeds = sorted({r.seed for r in own if r.teacher_collapse and r.teacher_collapse.collapsed})
+        if seeds:
+            found.append(
+                f"{task.title or task.name}: the start model collapsed ({in_words(seeds)}); what is found "
+                "there is of a model that has learnt nothing."
+            )
+    return found
 
 
 def seeds_in_words(records: Sequence[Record]) -> str:

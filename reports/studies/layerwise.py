@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from reports.board import StudyFacts, SweepFacts, TaskFacts
 from reports.record import Record
-from reports.studies.content import Findings, Table, Variants, by_task
+from reports.studies.content import Findings, Table, Variants, by_task, collapsed_starts
 from reports.studies.figures import legend, panels
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], vari
         ]
     return Findings(
         title="Layer by layer: the score while layer after layer is pruned",
-        conclusion=conclusion,
+        conclusion=[*collapsed_starts(sweep, records), *conclusion],
         summary=Table(_SUMMARY, [row for task, lines in found for row in _summary(task, lines)]),
         table=Table(_COLUMNS, [row for task, lines in found for row in _rows(task, lines)]),
         figure=_draw(found) if found else None,

@@ -29,6 +29,7 @@ from methods.studies.layerwise import Layerwise
 from methods.studies.pruning_speed import PruningSpeed
 from methods.studies.transfer import Transfer
 from reports import decisions, predictions
+from reports.record import Collapse
 from reports.studies import head_ablation
 from reports.studies.content import Findings, Table
 from tasks.errors import BadInput
@@ -186,6 +187,19 @@ def test_studies_are_published_once_and_again_when_a_record_changes(job, tmp_pat
     assert fewer[0].stamp != found[0].stamp
     assert "Incomplete: 1 trials have no result" in page.read_text()
     assert publish_studies(store, manifest, []) == []
+
+
+def test_a_study_of_a_collapsed_start_model_says_so_first(job, tmp_path):
+    store, manifest = left(job, tmp_path / "files"), describe(job, "")
+    sound, broken = store.scan(job.plan.nodes).records.values()
+    collapsed = Collapse(collapsed=True, reason="all predictions are one class")
+    records = [sound, broken.model_copy(update={"teacher_collapse": collapsed})]
+    for published in publish_studies(store, manifest, records):
+        title = manifest.sweep.tasks[0].title
+        said = f"{title}: the start model collapsed (seed {broken.seed}); what is found there"
+        assert published.conclusion[0].startswith(said)
+        assert f"- {said}" in (published.folder / "index.md").read_text()
+    assert not any("collapsed" in s for s in publish_studies(store, manifest, [sound])[0].conclusion)
 
 
 def test_a_report_reads_the_predictions_of_methods_where_it_asks_for_their_records(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from study_records import EXAMPLES, TASK, Made, ablation, broken, check_files, r
 from reports.board import TaskFacts
 from reports.decisions import Decisions
 from reports.metrics import cross_entropy
-from reports.record import Record
+from reports.record import Collapse, Record
 from reports.statistics.correlation import correlate
 from reports.statistics.paired import example_t_test
 from reports.studies import (
@@ -357,6 +357,14 @@ def test_layerwise_lines_up_every_method_with_the_start_model():
     own = [row for row in table if (row["label"], row["seed"]) == ("auber", "1")]
     assert [row["layers"] for row in own] == ["0", "1", "2", "11"]
     assert [float(row["change"]) for row in own] == pytest.approx([0, 1, 2, 3])
+
+
+def test_layerwise_says_which_start_models_had_collapsed():
+    records = [_trial("finetune", 1, 0.8, {}), _trial("auber", 1, 0.8, {"layer-0": 0.8})]
+    collapsed = Collapse(collapsed=True, reason="one class")
+    records[1] = records[1].model_copy(update={"teacher_collapse": collapsed})
+    findings = layerwise.report(study("layerwise"), sweep(), records, dict)
+    assert findings.conclusion[0].startswith("CoLA: the start model collapsed (seed 1)")
 
 
 def test_layerwise_without_stages_says_so():
