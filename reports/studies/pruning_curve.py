@@ -148,14 +148,14 @@ def _conclude(task: TaskFacts, records: Sequence[Record], curves: Sequence[_Curv
     begins = (
         "no share shows a significant loss"
         if first is None
-        else f"the loss is significant from {own.shares[first]:.0%} on "
+        else f"the loss is first significant at {own.shares[first]:.0%} "
         f"({own.effects[first].mean:+.1f} points, 95 % interval {own.effects[first].low:+.1f} to "
         f"{own.effects[first].high:+.1f})"
     )
     others = ", ".join(f"{c.order} {c.free:.0%}" for c in rest)
     return (
         f"{task.title or task.name}, {seeds_in_words(records)}: by importance {begins}. Largest share "
-        f"without a significant loss: importance {own.free:.0%}, {others}."
+        f"before a significant loss: importance {own.free:.0%}, {others}."
     )
 
 

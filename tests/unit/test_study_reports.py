@@ -248,7 +248,7 @@ def test_the_pruning_curve_says_where_the_loss_begins():
         study("pruning-curve"), sweep(), made.records, made.read, replicates=DRAWS
     )
     page = check_files(findings, "pruning-curve")
-    assert "Largest share without a significant loss: importance 80%, ablation 80%" in page
+    assert "Largest share before a significant loss: importance 80%, ablation 80%" in page
     first = {row[1]: row[7] for row in findings.summary.rows}
     assert first["reverse"] == "20%"
     assert first["ablation"] == "100%"
@@ -262,6 +262,23 @@ def test_the_pruning_curve_says_where_the_loss_begins():
     adjusted = [float(at["magnitude", f"{k / 5:g}"]["p_holm"]) for k in range(1, 6)]
     raw = [float(at["magnitude", f"{k / 5:g}"]["p"]) for k in range(1, 6)]
     assert adjusted == pytest.approx(multipletests(raw, method="holm")[1], rel=1e-4, abs=1e-12)
+
+
+def test_a_loss_that_is_significant_once_does_not_stand_for_larger_shares():
+    made = Made()
+    for seed in (1, 2, 3):
+        rng = np.random.default_rng(seed)
+        base = right(0.8, rng)
+        variants = {}
+        for order in pruning_curve.ORDERS:
+            for share, loss in ((0.0, 0), (0.5, 80 + seed), (1.0, 2 * (seed - 2))):
+                facts = {"order": order, "draw": 0, "share": share, "heads": 2 * share}
+                variants[f"{order}.{share}"] = (facts, broken(base, loss, rng))
+        made.add(seed, variants)
+    facts = study("pruning-curve")
+    (said,) = pruning_curve.report(facts, sweep(), made.records, made.read, replicates=DRAWS).conclusion
+    assert "by importance the loss is first significant at 50% (-1" in said
+    assert "Largest share before a significant loss: importance 0%" in said
 
 
 def _speed_record(gain: float) -> Record:
