@@ -53,12 +53,13 @@ class PruningSpeed(
         return 2.0
 
     def variants(self, run: Run) -> Iterable[Variant]:
-        """None: notes hold `sizes` by share, `speed` by length, batch size and share, and `per_head`."""
+        """None: notes hold `sizes` by share, `speed` by length, batch size and share, and facts."""
         import torch
 
         models = {f"{share:g}": self._pruned(run, share) for share in self.shares}
         run.notes["sizes"] = {share: self._size(model) for share, model in models.items()}
         run.notes["per_head"] = self._per_head(run.pretrained())
+        run.notes["attention"] = models["0"].config._attn_implementation
         run.notes["speed"] = {}
         with torch.inference_mode():
             for length in self.lengths:

@@ -30,14 +30,20 @@ def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], vari
         summary=Table(_SIZES, [_size(share, size, sizes) for share, size in sizes.items()]),
         table=Table(_COLUMNS, rows),
         figure=_draw(rows),
+        further={"Gains": Table(_GAINS, _gains(rows))},
         notes=[
-            Table(_GAINS, _gains(rows)).to_markdown(),
-            f"Measured on {machine(record)}: eval mode, fp32, weights really removed and evenly over the "
-            "layers, full sequences without padding, tokens made beforehand, rounds interleaved over the "
-            "shares. Ideal is the ratio of FLOPs: feed-forward parts, embeddings and pooler keep theirs. A "
-            "measured gain well above it points to a mistake in timing, not to speed.",
+            f"Measured on {machine(record)}{_kernel(record)}: eval mode, fp32, weights really removed and "
+            "evenly over the layers, full sequences without padding, tokens made beforehand, rounds "
+            "interleaved over the shares. Ideal is the ratio of FLOPs: feed-forward parts, embeddings and "
+            "pooler keep theirs. A measured gain well above it points to a mistake in timing, not to speed.",
         ],
     )
+
+
+def _kernel(record: Record) -> str:
+    """How attention was computed; records of before it was noted do not say."""
+    kernel = record.notes.get("attention")
+    return f", {kernel} attention" if kernel else ""
 
 
 _COLUMNS = ["length", "batch", "share", "heads", "median_ms", "q1_ms", "q3_ms", "examples_per_second", "gain",

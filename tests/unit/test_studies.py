@@ -283,6 +283,7 @@ def test_pruning_speed_times_really_smaller_models(run, tmp_path):
     assert [size["heads"] for size in sizes.values()] == [12, 9, 6]
     totals = [size["parameters"]["total"] for size in sizes.values()]
     assert np.diff(totals).tolist() == [-3 * PER_HEAD] * 2
+    assert run.notes["attention"] == run.pretrained().config._attn_implementation
     assert run.notes["per_head"]["head"] == PER_HEAD
     assert run.notes["per_head"]["all_heads"] == PER_HEAD * 12
     assert run.notes["per_head"]["total"] == totals[0]

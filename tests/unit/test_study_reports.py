@@ -297,7 +297,7 @@ def _speed_record(gain: float) -> Record:
                 "median_ms": median, "q1_ms": 0.9 * median, "q3_ms": 1.1 * median, "repeats": 11,
             }  # fmt: skip
     per_head = {"head": 5, "attention": 60, "layer": 200, "all_heads": 360, "total": 1000}
-    notes = {"sizes": sizes, "speed": speed, "per_head": per_head}
+    notes = {"sizes": sizes, "speed": speed, "per_head": per_head, "attention": "sdpa"}
     made.add(
         1, {}, notes=notes, environment={"processor": "a CPU", "threads": 1, "libraries": {"torch": "2"}}
     )
@@ -310,7 +310,8 @@ def test_pruning_speed_compares_the_gain_with_the_ideal_one():
     assert "With 50% of the heads really removed, 128 tokens: +17.5%" in page
     assert "the FLOPs allow +21.0%" in page
     assert "8.3% of its attention layer" in page
-    assert "a CPU, 1 thread(s), torch 2" in page
+    assert "a CPU, 1 thread(s), torch 2, sdpa attention" in page
+    assert "## Gains" in page
     assert "looked into" not in page
     assert "90.0%" in page
     by = {(row["batch"], row["share"]): row for row in rows(findings.table)}
