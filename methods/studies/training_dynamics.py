@@ -24,7 +24,8 @@ class TrainingDynamics(
     """Fine-tune as the start model is and draw the pruning curve of checkpoints on the way.
 
     At each checkpoint heads go by their importance for that checkpoint, computed on the train split; nothing
-    is trained afterwards. The last checkpoint is the start model itself.
+    is trained afterwards. The last checkpoint is the start model itself, or its first draw where the sweep
+    had that redrawn (`collapsed_teacher: redraw`).
     """
 
     percents: tuple[float, ...] = Field(

@@ -52,9 +52,9 @@ def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], vari
         figure=_draw([(task, curves) for task, _, curves in found]),
         notes=[
             "Each checkpoint's heads go by their importance for that checkpoint, without training after it; "
-            "the last checkpoint is the start model. Kept is the score as a share of the same checkpoint's "
-            "unpruned score; an accuracy never falls much below guessing, so it is high for models that "
-            "have not learnt yet. Means over seeds, without a test.",
+            "the last checkpoint is the start model, or its first draw where that was redrawn. Kept is the "
+            "score as a share of the same checkpoint's unpruned score; an accuracy never falls much below "
+            "guessing, so it is high for models that have not learnt yet. Means over seeds, without a test.",
         ],
     )
 
