@@ -179,10 +179,7 @@ class Search:
             axes = [run.seeds.split, row] if self.preset.mini_dev == "train-redrawn" else [run.seeds.split]
             chosen = np.random.default_rng(axes).random(len(run.train)) < MINI_DEV_SHARE
             train, dev = (run.train.subset(np.flatnonzero(rows)) for rows in (~chosen, chosen))
-        limit = self.method.reward_examples
-        if limit is not None and limit < len(dev):
-            drawn = np.random.default_rng(run.seeds.order).choice(len(dev), limit, replace=False)
-            dev = dev.subset(np.sort(drawn))
+        dev = dev.sample(self.method.reward_examples or len(dev), run.seeds.order)
         if not (len(train) and len(dev)):
             raise BadInput(
                 f"auber: {len(train)} examples to fine-tune on and {len(dev)} to measure rewards on; "
