@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -13,9 +13,8 @@ from tasks.errors import BadInput
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from methods.pruning.auber.environment import Heads, Measure
     from methods.run import Run
-
-Heads = frozenset[int]
 
 
 class GreedyHeads(
@@ -92,9 +91,7 @@ class GreedyHeads(
         layer_by_layer(run, model, prune=prune, train=lambda: self.recover(run, model))
 
 
-def forward_selection(
-    heads: Sequence[int], measure: Callable[[Sequence[Heads]], Sequence[float]], most: int
-) -> Heads:
+def forward_selection(heads: Sequence[int], measure: Measure, most: int) -> Heads:
     """Remove one head after another, each time the one without which the metric is highest.
 
     It goes on to the last head but one, or until the evaluations are used up, in which case the last round
