@@ -54,6 +54,7 @@ STUDIES = {
     "pruning-speed": "methods.studies.pruning_speed:PruningSpeed",
     "training-dynamics": "methods.studies.training_dynamics:TrainingDynamics",
     "layerwise": "methods.studies.layerwise:Layerwise",
+    "equal-budget": "methods.studies.equal_budget:EqualBudget",
     "sharing-ablation": "methods.studies.sharing_ablation:SharingAblation",
     "sentence-objective": "methods.studies.sentence_objective:SentenceObjective",
     "layer-distance": "methods.studies.layer_distance:LayerDistance",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from reports.comparisons import Comparison, compare, facts, judge_cells, judge_o
 from reports.decisions import Decisions
 from reports.evidence import Evidence
 from reports.record import Record
-from reports.rows import barred, overall_bar
+from reports.rows import barred, in_words, overall_bar
 from reports.statistics.verdicts import Judged, signed
 from reports.trials import Trials, averaged_tasks, evidence_by_task, missing_trials
 
@@ -98,6 +99,49 @@ class Compared:
         of = [self.evidence[name].cells[label].scores for name in self.averaged]
         common = sorted(set.intersection(*map(set, of))) if of else []
         return {seed: sum(scores[seed] for scores in of) / len(of) for seed in common}
+
+    def median(self, label: str, task: str) -> float | None:
+        """Median of `scores` over the seeds; None where there is none."""
+        scores = self.scores(label, task)
+        return statistics.median(scores.values()) if scores else None
+
+    def headed(self, task: str) -> str:
+        """A task as columns are called: in brackets where it is left out of the average."""
+        return f"({task})" if task in self.left_out else task
+
+    def cell(self, pair: Pair, task: str) -> str | None:
+        """A change in short, with a star where it is significant; None where there is none."""
+        change = self.changes[pair].get(task)
+        if change is None:
+            return None
+        return change.in_short() + (" *" if change.verdict in ("better", "worse") else "")
+
+    def verdict(self, pair: Pair) -> str:
+        """The verdict on the average, or `none`."""
+        return self.changes[pair][AVERAGE].verdict if AVERAGE in self.changes[pair] else "none"
+
+    def in_words(self, pair: Pair) -> str:
+        """The change on the average with its verdict, or why there is none."""
+        change = self.changes[pair].get(AVERAGE)
+        if change is None:
+            return "there is nothing to compare on every task yet"
+        if change.judged is None:
+            return f"{change.in_short()}, no verdict ({change.bar})"
+        return f"{change.in_short()}, {change.verdict}"
+
+    def gaps(self) -> list[str]:
+        """Sentences on tasks that are left out of the average, and on trials without a result."""
+        sentences = [
+            f"{task} is shown and left out of the average: {why}." for task, why in self.left_out.items()
+        ]
+        for label in dict.fromkeys(gap.label for gap in self.missing):
+            seeds = {
+                task: [gap.seed for gap in self.missing if (gap.label, gap.task) == (label, task)]
+                for task in self.evidence
+            }
+            listed = "; ".join(f"{task} {in_words(missing)}" for task, missing in seeds.items() if missing)
+            sentences.append(f"Without a result: {label} on {listed}.")
+        return sentences
 
 
 def compare_pairs(
