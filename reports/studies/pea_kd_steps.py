@@ -10,7 +10,6 @@ from typing import Any
 from reports.board import StudyFacts, SweepFacts
 from reports.decisions import RESULT
 from reports.record import Record
-from reports.rows import in_words
 from reports.statistics.replicates import REPLICATES
 from reports.studies.content import Findings, Table, Variants
 from reports.studies.pea_kd_figures import Line, draw
@@ -82,11 +81,11 @@ def report(
     figure = draw(sweep, roles.teacher, lines, compared.left_out) if roles.rows else None
     return Findings(
         title="Pea-KD step by step: shared layers, exchanged projections, pretraining on predictions",
-        conclusion=[*_conclude(roles, steps, compared), *_gaps(roles, compared, sweep)],
+        conclusion=[*_conclude(roles, steps, compared), *_gaps(roles, compared)],
         summary=Table(
-            ["k", "row", *(_headed(name, compared) for name in columns)],
+            ["k", "row", *map(compared.headed, columns)],
             [
-                [k, name, *(_median(compared.scores(label, task)) for task in columns)]
+                [k, name, *(compared.median(label, task) for task in columns)]
                 for k, name, label in _rows(roles)
             ],
         ),
@@ -94,7 +93,11 @@ def report(
             "What each step changes": Table(
                 ["k", "row", "against", *columns, "verdict"],
                 [
-                    [step.k, *step.named, *(_change(step, task) for task in columns), _verdict(step)]
+                    [
+                        *(step.k, *step.named),
+                        *(compared.cell(step.pair, task) for task in columns),
+                        compared.verdict(step.pair),
+                    ]
                     for step in steps
                 ],
             ),
@@ -141,25 +144,6 @@ def _rows(roles: Cast) -> list[tuple[int, str, str]]:
     return ceiling + [
         (k, PARTS[part].called(k), label) for k, rows in roles.rows.items() for part, label in rows.items()
     ]
-
-
-def _headed(task: str, compared: Compared) -> str:
-    return f"({task})" if task in compared.left_out else task
-
-
-def _median(scores: dict[int, float]) -> float | None:
-    return statistics.median(scores.values()) if scores else None
-
-
-def _change(step: _Step, task: str) -> str | None:
-    change = step.changes.get(task)
-    if change is None:
-        return None
-    return change.in_short() + (" *" if change.verdict in ("better", "worse") else "")
-
-
-def _verdict(step: _Step) -> str:
-    return step.changes[AVERAGE].verdict if AVERAGE in step.changes else "none"
 
 
 def _size(label: str, sweep: SweepFacts, trials: Trials) -> list[Any]:
@@ -235,13 +219,12 @@ def _conclude(roles: Cast, steps: Sequence[_Step], compared: Compared) -> list[s
             found = [step for key, step in own.items() if key[0] == part and not _is_rival(*key)]
             if found:
                 paper = f"; the paper, with BERT-base, has {_PAPER[part]}" if part in _PAPER else ""
-                sentences.append(f"{found[0].named[0]}, k = {k}, on {where}: {_told(found)}{paper}.")
+                sentences.append(
+                    f"{found[0].named[0]}, k = {k}, on {where}: {_told(found, compared)}{paper}."
+                )
         rivals = [step for key, step in own.items() if _is_rival(*key)]
         if rivals:
-            sentences.append(f"PeaBERT_{k} beside its rivals, on {where}: {_told(rivals)}.")
-    sentences += [
-        f"{task} is shown and left out of the average: {why}." for task, why in compared.left_out.items()
-    ]
+            sentences.append(f"PeaBERT_{k} beside its rivals, on {where}: {_told(rivals, compared)}.")
     return sentences
 
 
@@ -249,26 +232,17 @@ def _is_rival(own: str, base: str) -> bool:
     return own == "peabert" and base in RIVALS
 
 
-def _told(steps: Sequence[_Step]) -> str:
-    return "; ".join(f"against {step.named[1]} {_in_words(step)}" for step in steps)
+def _told(steps: Sequence[_Step], compared: Compared) -> str:
+    return "; ".join(f"against {step.named[1]} {compared.in_words(step.pair)}" for step in steps)
 
 
-def _in_words(step: _Step) -> str:
-    change = step.changes.get(AVERAGE)
-    if change is None:
-        return "there is nothing to compare on every task yet"
-    if change.judged is None:
-        return f"{change.in_short()}, no verdict ({change.bar})"
-    return f"{change.in_short()}, {change.verdict}"
-
-
-def _gaps(roles: Cast, compared: Compared, sweep: SweepFacts) -> list[str]:
+def _gaps(roles: Cast, compared: Compared) -> list[str]:
     """Name the rows the sweep does not have, the trials that have no result, and rows that are not shown."""
     if not roles.rows:
         return [
             "No row of this sweep has a part in the ablation: see sweeps/distillation.yaml, and run it first."
         ]
-    sentences = []
+    sentences = compared.gaps()
     if absent := roles.missing:
         listed = ", ".join(
             f"{PARTS[key].name.format(k='k')} with k = {', '.join(map(str, sizes))} "
@@ -278,11 +252,6 @@ def _gaps(roles: Cast, compared: Compared, sweep: SweepFacts) -> list[str]:
         sentences.append(f"Rows that this sweep does not have: {listed}.")
     if roles.teacher is None:
         sentences.append(f"No record of the teacher, `{TEACHER}`.")
-    for label in dict.fromkeys(gap.label for gap in compared.missing):
-        gaps = [gap for gap in compared.missing if gap.label == label]
-        by_task = {task.name: [gap.seed for gap in gaps if gap.task == task.name] for task in sweep.tasks}
-        listed = "; ".join(f"{task} {in_words(seeds)}" for task, seeds in by_task.items() if seeds)
-        sentences.append(f"Without a result: {label} on {listed}.")
     if roles.doubles:
         sentences.append(f"Not shown, since a row before them has the same part: {', '.join(roles.doubles)}.")
     return sentences
