@@ -6,6 +6,7 @@ import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from reports.board import StudyFacts, SweepFacts, TaskFacts
@@ -37,11 +38,42 @@ class _Line:
         return max(self.scores)
 
 
+@dataclass(frozen=True)
+class _Search:
+    """What a method that searches each layer changed on its reward examples, in points by pruned layer.
+
+    The last layer is left out: after its training nothing is measured on them.
+    """
+
+    label: str
+    pruning: list[float]
+    whole: list[float]
+    """By pruning and the training after it."""
+
+    @property
+    def by_pruning(self) -> float:
+        """Mean change by pruning a layer."""
+        return statistics.fmean(self.pruning)
+
+    @property
+    def by_training(self) -> float:
+        """Mean change by the training after it."""
+        return statistics.fmean(self.whole) - self.by_pruning
+
+    @property
+    def made_up(self) -> list[bool]:
+        """For each layer whose pruning lost something, whether the training brought that back."""
+        both = zip(self.pruning, self.whole, strict=True)
+        return [whole >= 0 for pruned, whole in both if pruned < 0]
+
+
 def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], variants: Variants) -> Findings:
     """Line up the stages of every method that has them with the start model's score."""
     found = [(task, _lines(task, own, sweep)) for task, own in by_task(sweep, records)]
     found = [(task, lines) for task, lines in found if lines]
     conclusion = [_conclude(task, line) for task, lines in found for line in lines]
+    searched = [(task, search) for task, own in by_task(sweep, records) for search in _searches(own)]
+    conclusion += [_weigh(task, search) for task, search in searched]
     if not found:
         conclusion = [
             "No method of this sweep has left a score after each layer (stages layer-0, layer-1, ...): run a "
@@ -52,10 +84,12 @@ def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], vari
         conclusion=[*collapsed_starts(sweep, records), *conclusion],
         summary=Table(_SUMMARY, [row for task, lines in found for row in _summary(task, lines)]),
         table=Table(_COLUMNS, [row for task, lines in found for row in _rows(task, lines)]),
+        further={_REWARDED: Table(_SEARCHED, [_weighed(*each) for each in searched])} if searched else {},
         figure=_draw(found) if found else None,
         notes=[
             "The validation score after each layer is descriptive: no method sees it. 0 layers is the start "
             f"model, the record of {sweep.baseline}. Medians over seeds, bands from lowest to highest.",
+            *([_FLATTERED] if searched else []),
         ],
     )
 
@@ -74,6 +108,42 @@ def _lines(task: TaskFacts, records: Sequence[Record], sweep: SweepFacts) -> lis
             own = {seed: score for seed, score in start.items() if seed in seeds}
             lines.append(_Line(label, ({0: own} if own else {}) | dict(sorted(scores.items()))))
     return lines
+
+
+_REWARDED = "Pruning a layer and the training after it, on the reward examples"
+_FLATTERED = (
+    "On the reward examples: mean changes in points by pruned layer, all layers but the last. The heads were "
+    "chosen on these examples, which flatters their removal; part of what follows is its return to the mean."
+)
+_SEARCHED = ["task", "method", "layers pruned", "by pruning", "by training", "pruning lost", "made up"]
+
+
+def _searches(records: Sequence[Record]) -> list[_Search]:
+    """Methods whose notes hold each layer's score on the reward examples before it was pruned."""
+    found: dict[str, _Search] = {}
+    for record in records:
+        layers = [layer for layer in record.notes.get("layers", ()) if "unpruned" in layer]
+        for layer, after in pairwise(layers):
+            if layer["removed"]:
+                own = found.setdefault(record.label, _Search(record.label, [], []))
+                masks = (layer["greedy"], layer["best"])
+                own.pruning.append(next(m["gain"] for m in masks if m["removed"] == layer["removed"]))
+                own.whole.append(100 * (after["unpruned"] - layer["unpruned"]))
+    return list(found.values())
+
+
+def _weighed(task: TaskFacts, search: _Search) -> list[object]:
+    means = [search.by_pruning, search.by_training]
+    return [task.name, search.label, len(search.whole), *means, len(search.made_up), sum(search.made_up)]
+
+
+def _weigh(task: TaskFacts, search: _Search) -> str:
+    return (
+        f"{task.title or task.name}, {search.label}, on the reward examples: pruning a layer changes "
+        f"{search.by_pruning:+.1f} points on average, the training after it {search.by_training:+.1f}; of "
+        f"{len(search.whole)} layers pruning lost on {len(search.made_up)}, and training made it up on "
+        f"{sum(search.made_up)}."
+    )
 
 
 _COLUMNS = ["task", "metric", "label", "layers", "seed", "score", "change"]

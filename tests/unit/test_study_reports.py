@@ -377,6 +377,29 @@ def test_layerwise_lines_up_every_method_with_the_start_model():
     assert [float(row["change"]) for row in own] == pytest.approx([0, 1, 2, 3])
 
 
+def test_layerwise_weighs_pruning_against_the_training_after_it():
+    def layer(unpruned, removed, greedy, best=9.0):
+        masks = {"greedy": {"removed": removed, "gain": greedy}, "best": {"removed": [7], "gain": best}}
+        return {"unpruned": unpruned, "removed": removed, **masks}
+
+    # Of the second layer nothing is removed, the third has one head, the last no measured training after it.
+    layers = [layer(0.80, [1], -3.0), layer(0.82, [], 0.0), {"removed": []}, layer(0.82, [2], -1.0)]
+    layers += [
+        layer(0.80, [7], -5.0, best=4.0) | {"greedy": {"removed": [3], "gain": -5.0}},
+        layer(0.8, [1], 2.0),
+    ]
+    records = [_trial("finetune", 1, 0.8, {}), _trial("auber", 1, 0.8, {"layer-0": 0.8})]
+    records[1] = records[1].model_copy(update={"notes": {"layers": layers}})
+    findings = layerwise.report(study("layerwise"), sweep(), records, dict)
+    (table,) = findings.further.values()
+    # By pruning -3, -1, +4 (the best mask was removed); by training 5, -1, -4.
+    assert table.rows == [["cola", "auber", 3, pytest.approx(0), pytest.approx(0), 2, 1]]
+    assert "of 3 layers pruning lost on 2, and training made it up on 1." in findings.conclusion[-1]
+    assert findings.notes[-1].startswith("On the reward examples")
+    plain = layerwise.report(study("layerwise"), sweep(), records[:1], dict)
+    assert not plain.further and len(plain.notes) == 1
+
+
 def test_layerwise_says_which_start_models_had_collapsed():
     records = [_trial("finetune", 1, 0.8, {}), _trial("auber", 1, 0.8, {"layer-0": 0.8})]
     collapsed = Collapse(collapsed=True, reason="one class")
