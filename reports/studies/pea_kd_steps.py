@@ -13,30 +13,11 @@ from reports.record import Record
 from reports.statistics.replicates import REPLICATES
 from reports.studies.content import Findings, Table, Variants
 from reports.studies.pea_kd_figures import Line, draw
+from reports.studies.pea_kd_pairs import compared_rows, unlike
 from reports.studies.pea_kd_parts import PARTS, RIVALS, TEACHER, Cast, applied_layers, cast
 from reports.studies.steps import AVERAGE, Change, Compared, Pair, compare_pairs
 from reports.trials import Trials, by_trial
 
-# What a row is compared with: the first of these parts that the sweep has. The student that Pea-KD builds on
-# is Patient KD's; with one layer, which has nothing to be patient about, it is KD's.
-_BASE = ("patient", "kd")
-_COMPARED: list[tuple[str, tuple[str, ...]]] = [
-    ("patient", ("plain",)),
-    ("paired", _BASE),
-    ("sps", _BASE),
-    ("sps", ("paired",)),
-    ("ptp", _BASE),
-    ("ptp", ("random",)),
-    ("random", _BASE),
-    ("peabert", ("sps",)),
-    ("peabert", _BASE),
-    ("peabert", ("plain",)),
-    ("peabert", ("kd",)),
-    ("peabert", ("tinybert",)),
-    ("peabert", ("distilbert",)),
-    ("paired", (TEACHER,)),
-    ("peabert", (TEACHER,)),
-]
 _PAPER = {"sps": "+3.0 over students without it", "peabert": "+4.5 over students with neither SPS nor PTP"}
 """Points on average over four tasks in the paper's ablation."""
 
@@ -70,7 +51,7 @@ def report(
     trials = by_trial(records, sweep)
     roles = cast(sweep, trials)
     chosen = sweep.model_copy(update={"methods": tuple(m for m in sweep.methods if m.label in roles.labels)})
-    pairs = {(k, own, base): pair for k, own, base, pair in _pairs(roles)}
+    pairs = compared_rows(roles, sweep)
     compared = compare_pairs(
         trials, chosen, list(pairs.values()), lambda record: variants(record)[RESULT], replicates
     )
@@ -81,7 +62,11 @@ def report(
     figure = draw(sweep, roles.teacher, lines, compared.left_out) if roles.rows else None
     return Findings(
         title="Pea-KD step by step: shared layers, exchanged projections, pretraining on predictions",
-        conclusion=[*_conclude(roles, steps, compared), *_gaps(roles, compared)],
+        conclusion=[
+            *_conclude(roles, steps, compared),
+            *unlike(pairs, sweep),
+            *_gaps(roles, compared),
+        ],
         summary=Table(
             ["k", "row", *map(compared.headed, columns)],
             [
@@ -102,7 +87,7 @@ def report(
                 ],
             ),
             "What it costs": Table(
-                ["k", "row", "parameters (M)", "without embeddings (M)", "layers run", "MFLOPs", "rate"],
+                ["k", "row", *_SIZES],
                 [[k, name, *_size(label, sweep, trials)] for k, name, label in _rows(roles)],
             ),
             "Labels of PTP": Table(_COUNTED, _label_counts(roles, sweep, trials)),
@@ -118,24 +103,15 @@ _NOTES = [
     "seed's mean first; tasks in brackets are not among them. Changes are mean paired differences with their "
     "95 % interval, new seeds and new examples; a star marks those significant after Benjamini-Hochberg over "
     "all pairs and tasks. The verdict is that on the average, Holm over the pairs.",
-    "Layers run are those a forward pass applies; FLOPs are of one forward pass over 128 tokens. Every "
-    "parameter counts once, the classifier is among them. A rate of the sweep was not tuned for the row. PTP "
-    "trains longer than a row without it; its control, random labels, trains as long. Labels are counted on "
-    "train, one number for each seed; where the teacher is hardly ever wrong, two of four are all but empty.",
+    "Pea-KD's rows are compared with Patient KD, which they build on; with one layer there is nothing to be "
+    "patient about, so there they are compared with KD, and SPS brings patience along.",
+    "Layers run are those a forward pass applies; MFLOPs are of one forward pass over 128 tokens. Every "
+    "parameter counts once, the classifier is among them. TFLOPs are of the row's own training, medians over "
+    "seeds, summed over the tasks: PTP trains longer than a row without it; its control, random labels, as "
+    "long. A rate of the sweep was not tuned for the row; what else a row sets is as the sweep has it.",
+    "Labels are counted on train, one number for each seed; where the teacher is hardly ever wrong, two of "
+    "four are all but empty.",
 ]
-
-
-def _pairs(roles: Cast) -> list[tuple[int, str, str, Pair]]:
-    found: dict[Pair, tuple[int, str, str, Pair]] = {}
-    ceiling = {TEACHER: TEACHER} if roles.teacher else {}
-    for k, parts in roles.rows.items():
-        rows = parts | ceiling
-        for own, candidates in _COMPARED:
-            base = next((part for part in candidates if part in rows), None)
-            if own in rows and base is not None:
-                pair = rows[own], rows[base]
-                found.setdefault(pair, (k, own, base, pair))
-    return list(found.values())
 
 
 def _rows(roles: Cast) -> list[tuple[int, str, str]]:
@@ -146,16 +122,20 @@ def _rows(roles: Cast) -> list[tuple[int, str, str]]:
     ]
 
 
+_SIZES = ["parameters (M)", "without embeddings (M)", "layers run", "MFLOPs", "training (TFLOPs)", "rate"]
+
+
 def _size(label: str, sweep: SweepFacts, trials: Trials) -> list[Any]:
-    """Parameters in all and without embeddings, layers run, FLOPs, rate; sizes are the same at every seed."""
-    records = [record for task in sweep.tasks for record in trials[label, task.name].values()]
-    model = next((record.model for record in records if record.model), None)
+    """What `_SIZES` names; the model's sizes are the same at every seed."""
+    tasks = [list(trials[label, task.name].values()) for task in sweep.tasks]
+    model = next((record.model for records in tasks for record in records if record.model), None)
     rate = _rate(label, sweep)
     if model is None:
-        return [None, None, None, None, rate]
+        return [*[None] * (len(_SIZES) - 1), rate]
     count = model.parameters
     sizes = [count.total / 1e6, (count.total - count.embeddings) / 1e6]
-    return [*sizes, applied_layers(model), model.flops / 1e6, rate]
+    trained = sum(statistics.median(record.cost.flops for record in records) for records in tasks if records)
+    return [*sizes, applied_layers(model), model.flops / 1e6, trained / 1e12, rate]
 
 
 def _rate(label: str, sweep: SweepFacts) -> str:
@@ -183,7 +163,8 @@ def _label_counts(roles: Cast, sweep: SweepFacts, trials: Trials) -> list[list[A
 
 _COLUMNS = ["k", "row", "label", "against", "task", "seeds", "score", "min", "max", "collapsed",
             "start_model_collapsed", "change", "low", "high", "p", "p_adjusted", "verdict", "reason",
-            "parameters_m", "without_embeddings_m", "layers_run", "mflops", "rate"]  # fmt: skip
+            "parameters_m", "without_embeddings_m", "layers_run", "mflops", "training_tflops",
+            "rate"]  # fmt: skip
 
 
 def _every_number(
@@ -206,7 +187,7 @@ def _every_number(
             tested = [change.mean, *change.interval, change.p, p_adjusted, change.verdict, change.reason]
             seeds = len(change.comparison.seeds)
             row = [step.k, step.named[0], step.pair[0], step.pair[1], task, seeds]
-            rows.append([*row, *[None] * 5, *tested, *[None] * 5])
+            rows.append([*row, *[None] * 5, *tested, *[None] * len(_SIZES)])
     return rows
 
 

@@ -128,10 +128,11 @@ def test_a_step_that_helps_is_told_from_one_that_does_not(found):
 
 def test_sizes_are_shown_with_and_without_embeddings(found):
     (plain, pea) = (row for row in found.further["What it costs"].rows if row[1] in ("BERT_3", "PeaBERT_3"))
-    total, without_, applied, _, rate = plain[2:]
+    total, without_, applied, _, trained, rate = plain[2:]
     assert (pea[2], pea[3]) == (total, without_), "SPS adds no parameter"
     assert total > without_ > 5.3
     assert (applied, pea[4], rate) == (3, 6, "the sweep's")
+    assert trained == pytest.approx(3 * 32.0), "of all tasks"
 
 
 def test_label_counts_are_shown_by_task_and_seed(found):
@@ -184,6 +185,32 @@ def test_a_second_row_of_the_same_part_is_left_aside():
     assert findings(made).conclusion[-1].endswith("has the same part: kd:layers=3,alpha=0.2.")
 
 
+def test_pea_kd_without_patience_builds_on_kd():
+    rows = [*ABLATION[:4], ("pea-kd", {"layers": 3, "ptp": False, "objective": "kd"}, 0.0)]
+    changed = findings(board(rows, seeds=2)).further["What each step changes"].rows
+    assert [row[2] for row in changed if row[1] == "SPS"] == ["KD"]
+
+
+def test_rows_that_differ_in_more_than_their_step_are_pointed_out(found):
+    assert not any("Not comparable" in sentence for sentence in found.conclusion)
+    rows = [
+        ("finetune", {}, 0.0),
+        ("patient-kd", {"layers": 3, "beta": 10.0}, 0.0),
+        ("pea-kd", {"layers": 3, "ptp": False, "ptp_epochs": 9.0, "learning_rate": 1e-5}, 0.0),
+        ("pea-kd", {"layers": 3, "sps": False, "ptp_labels": "random", "ptp_epochs": 2.0}, 0.0),
+        ("pea-kd", {"layers": 3, "sps": False}, 0.0),
+    ]
+    said = [s for s in findings(board(rows, seeds=2)).conclusion if s.startswith("Not comparable")]
+    more = "differ in more than the step"
+    assert said == [
+        f"Not comparable, k = 3: SPS and Patient KD {more}: alpha (0.7 and 0.5), beta (100.0 and 10.0).",
+        f"Not comparable, k = 3: PTP and Patient KD {more}: alpha (0.7 and 0.5), beta (100.0 and 10.0).",
+        f"Not comparable, k = 3: PTP and PTP, random labels {more}: ptp_epochs (4.0 and 2.0).",
+        f"Not comparable, k = 3: PTP, random labels and Patient KD {more}: alpha (0.7 and 0.5), "
+        "beta (100.0 and 10.0).",
+    ]
+
+
 def test_layers_are_known_before_a_row_has_run(whole):
     rows = [
         ("finetune", {}, 0.0),
@@ -214,15 +241,14 @@ def test_students_of_several_depths_are_drawn_against_k():
         "PeaBERT_k",
         "KD",
     }
-    # With one layer nothing can be patient: PeaBERT's base is then KD.
-    assert [
-        row[2] for row in found.further["What each step changes"].rows if row[:2] == [1, "PeaBERT_1"]
-    ] == [
-        "SPS",
-        "KD",
-        "BERT_1",
-        "the teacher",
-    ]
+    # With one layer nothing can be patient: PeaBERT's base is then KD, which is no base of deeper ones.
+    steps = found.further["What each step changes"].rows
+    against = {
+        row: [each[2] for each in steps if each[1] == row] for row in ("PeaBERT_1", "PeaBERT_2", "SPS")
+    }
+    assert against["PeaBERT_1"] == ["SPS", "KD", "BERT_1", "the teacher"]
+    assert against["PeaBERT_2"] == ["SPS", "BERT_2", "KD", "the teacher"]
+    assert against["SPS"] == ["KD"]
     assert any(sentence.startswith("SPS, k = 1, on mrpc: against KD ") for sentence in found.conclusion)
     (absent,) = (s for s in found.conclusion if s.startswith("Rows that this sweep does not have: "))
     assert "Patient KD with k = 2, 3 (`patient-kd: {layers: 2, alpha: 0.7}`), " in absent
