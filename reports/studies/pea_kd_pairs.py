@@ -68,9 +68,8 @@ def unlike(compared: Mapping[Named, Pair], sweep: SweepFacts) -> list[str]:
         ]
         if differing:
             names = " and ".join(PARTS[part].called(k).removeprefix("+ ") for part in (own, base))
-            sentences.append(
-                f"Not comparable, k = {k}: {names} differ in more than the step: {', '.join(sorted(differing))}."
-            )
+            fields = ", ".join(sorted(differing))
+            sentences.append(f"Not comparable, k = {k}: {names} differ in more than the step: {fields}.")
     return sentences
 
 

@@ -21,16 +21,40 @@ def test_its_methods_studies_and_fields_exist(path):
     assert len(expand_studies(sweep)) >= len(sweep.studies)
 
 
-def test_every_row_of_the_distillation_sweep_is_tuned_alike():
-    def rows(name: str) -> Counter[str]:
-        sweep = load_sweep(SWEEPS[0].parent / f"{name}.yaml")
-        return Counter(method.model_copy(update={"learning_rate": None}).label for method in expand(sweep))
+def settings(name: str, layers: tuple[int | None, ...]) -> Counter[str]:
+    """How many rows of a sweep, of students so deep, there are but for their rates; None is the teacher's."""
+    rows = expand(load_sweep(SWEEPS[0].parent / f"{name}.yaml"))
+    kept = [row for row in rows if getattr(row, "layers", None) in layers]
+    return Counter(row.model_copy(update={"learning_rate": None}).label for row in kept)
 
-    evaluated, tuned = rows("distillation"), rows("distillation-tuning")
-    assert tuned == Counter(dict.fromkeys(evaluated, 2))
-    seeds = [set(load_sweep(path).seeds) for path in SWEEPS if path.stem.startswith("distillation")]
-    assert sorted(map(len, seeds)) == [1, 5, 5]
-    assert {101} in seeds and all(101 not in others for others in seeds if len(others) > 1)
+
+@pytest.mark.parametrize(
+    ("evaluated", "layers", "tuned"),
+    [
+        ("distillation", (None, 3), "distillation-tuning"),
+        ("distillation-sizes", (None, 1, 2), "distillation-sizes-tuning"),
+    ],
+)
+def test_every_row_of_the_distillation_sweeps_is_tuned_alike(evaluated, layers, tuned):
+    rows = settings(evaluated, layers)
+    assert set(rows.values()) == {1}
+    assert settings(tuned, layers) == Counter(dict.fromkeys(rows, 2))
+    assert settings(tuned, layers).total() == len(expand(load_sweep(SWEEPS[0].parent / f"{tuned}.yaml")))
+
+
+def test_the_largest_students_of_the_size_curve_are_rows_of_the_distillation_sweep():
+    assert settings("distillation-sizes", (3,)) <= settings("distillation", (3,))
+
+
+def test_what_is_tuned_is_tuned_on_a_seed_of_its_own_and_all_else_is_alike():
+    sweeps = {path.stem: load_sweep(path) for path in SWEEPS if path.stem.startswith("distillation")}
+    tuning = [sweep for name, sweep in sweeps.items() if name.endswith("tuning")]
+    assert [sweep.seeds for sweep in tuning] == [(101,)] * 2
+    others = [sweep for sweep in sweeps.values() if sweep not in tuning]
+    assert all(len(sweep.seeds) == 5 and 101 not in sweep.seeds for sweep in others)
+    for common in ("model", "train", "selection", "collapsed_teacher", "baseline"):
+        assert len({str(getattr(sweep, common)) for sweep in sweeps.values()}) == 1, common
+    assert sweeps["distillation"].limit == sweeps["distillation-tuning"].limit
 
 
 @pytest.mark.parametrize("name", ["demo", "glue"])
