@@ -59,11 +59,16 @@ class _Tuned:
 def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], variants: Variants) -> Findings:
     """Compare the settings of each method on `choice`; validation scores are not read."""
     fields = tuple(study.params["fields"])
-    tuned = _tuned(sweep, by_trial(records, sweep), fields)
+    trials = by_trial(records, sweep)
+    tuned = _tuned(sweep, trials, fields)
     tasks = [task.name for task in sweep.tasks]
     return Findings(
         title=f"Tuning of {', '.join(fields)}: scores on the part of train held out for choices",
-        conclusion=[_equal(tuned), *(_freeze(each, tasks, sweep.seeds, fields) for each in tuned)],
+        conclusion=[
+            _equal(tuned),
+            *(_freeze(each, tasks, sweep.seeds, fields) for each in tuned),
+            *_without_a_teacher(trials, tasks),
+        ],
         summary=Table(
             ["method", *tasks],
             [
@@ -77,6 +82,8 @@ def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], vari
             "primary metric in points on `choice`, which no method learns from; the mean where there are "
             "several seeds. A setting whose predictions collapse there comes last. Of equal scores the first "
             "setting in the sweep is taken.",
+            f"Examples of `choice`: {_sizes(trials, tasks)}. So few hardly tell settings apart that lie a "
+            "few points from each other; that is as true of one method as of another.",
         ],
     )
 
@@ -142,6 +149,27 @@ def _freeze(each: _Tuned, tasks: Sequence[str], seeds: Sequence[int], fields: Se
     parts = [f"freeze `{', '.join(fields)}: {{{frozen}}}`"] if frozen else []
     parts += [f"nothing to freeze on {', '.join(open_)} before every setting has a result"] if open_ else []
     return f"{each.name}: {'; '.join(parts)}."
+
+
+def _without_a_teacher(trials: Trials, tasks: Sequence[str]) -> list[str]:
+    """Name the tasks whose start model collapsed at a seed."""
+    dead = {
+        task
+        for (_, task), seeds in trials.items()
+        for r in seeds.values()
+        if r.teacher_collapse and r.teacher_collapse.collapsed
+    }
+    return [
+        f"{task}: the start model collapsed; what is frozen there is chance."
+        for task in tasks
+        if task in dead
+    ]
+
+
+def _sizes(trials: Trials, tasks: Sequence[str]) -> str:
+    """How many examples the scores of each task rest on; every seed has as many."""
+    counts = {task: r.data["rows"]["choice"] for (_, task), seeds in trials.items() for r in seeds.values()}
+    return ", ".join(f"{task} {counts[task]}" for task in tasks if task in counts)
 
 
 _COLUMNS = ["method", "task", "setting", "label", "seeds", "choice", "min", "max", "collapsed", "freeze"]

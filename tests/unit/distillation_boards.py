@@ -70,6 +70,7 @@ def _with_facts(record, work, collapsed):
         update={
             "model": model,
             "notes": notes,
+            "data": {"rows": {"choice": 250}},
             "teacher_collapse": teacher,
             "choice": {record.primary: score},
             "choice_collapse": Collapse(collapsed=False),
