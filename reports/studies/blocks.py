@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reports.board import SweepFacts
-from reports.studies.downstream import COLUMNS, Downstream, Pair, downstream
+from reports.board import SweepFacts, TaskFacts
+from reports.decisions import RESULT
 from reports.studies.figures import intervals, legend, name_places, panels
 from reports.studies.pretrained import Encoder, Group, Question
+from reports.studies.steps import TESTED, Change, Compared, Pair, compare_pairs
+from reports.trials import Trials
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,9 +29,9 @@ ON_TEXT = (
 """How to read the columns of questions, which stand before it."""
 ON_TASKS = (
     "Scores are medians over seeds. Changes are means over the seeds, in points, with 95 % intervals over "
-    "seeds and examples, by the leaderboard's test with Holm over all comparisons of a block on a task; "
-    "equivalent is within the task's margin. Lines in the figure are intervals of accuracies and ranges of "
-    "scores."
+    "seeds and examples; verdicts are those of the leaderboard's test, Benjamini-Hochberg over the "
+    "comparisons and tasks of a block; equivalent is within the task's margin. Lines in the figure are "
+    "intervals of accuracies and ranges of scores."
 )
 """How to read the columns of tasks."""
 _TITLES: dict[Question, str] = {"MLM": "Masked words", "NSP": "Next sentence", "SOP": "Sentence order"}
@@ -36,41 +39,76 @@ _TITLES: dict[Question, str] = {"MLM": "Masked words", "NSP": "Next sentence", "
 
 @dataclass(frozen=True)
 class Block:
-    """A group with its scores on the tasks."""
+    """A group with what its encoders score on the sweep's tasks."""
 
     group: Group
-    tasks: list[Downstream]
+    sweep: SweepFacts
+    compared: Compared
 
     @classmethod
     def of(
         cls, group: Group, sweep: SweepFacts, pairs: Sequence[Pair], variants: Variants, replicates: int
     ) -> Block:
         """Score a group on the sweep's tasks and compare pairs of its rows."""
-        records = {encoder.label: encoder.records for encoder in group.encoders}
-        return cls(group, downstream(sweep, records, pairs, variants, replicates=replicates))
+        trials = Trials(dict)
+        for encoder in group.encoders:
+            for task, seeds in encoder.records.items():
+                trials[encoder.label, task] = dict(sorted(seeds.items()))
+        labels = {encoder.label for encoder in group.encoders}
+        own = sweep.model_copy(update={"methods": tuple(m for m in sweep.methods if m.label in labels)})
+        compared = compare_pairs(trials, own, pairs, lambda record: variants(record)[RESULT], replicates)
+        return cls(group, sweep, compared)
 
-    def cells(self, sweep: SweepFacts, own: Encoder, base: Encoder | None) -> list[object]:
+    @property
+    def tasks(self) -> list[TaskFacts]:
+        """Those that one of the encoders has a result on."""
+        return [
+            task
+            for task in self.sweep.tasks
+            if any(self.compared.scores(encoder.label, task.name) for encoder in self.group.encoders)
+        ]
+
+    def spread(self, own: Encoder, task: TaskFacts) -> tuple[float, float, float] | None:
+        """Median, lowest and highest score of an encoder over its seeds; None without a result."""
+        scores = self.compared.scores(own.label, task.name).values()
+        return (statistics.median(scores), min(scores), max(scores)) if scores else None
+
+    def change(self, own: Encoder, base: Encoder, task: TaskFacts) -> Change | None:
+        """What an encoder gains over another on a task; None where they are not compared."""
+        return self.compared.changes.get((own.label, base.label), {}).get(task.name)
+
+    def cells(self, own: Encoder, base: Encoder | None) -> list[object]:
         """For every task of the sweep an encoder's median score and its change against another."""
-        tasks = {each.task.name: each for each in self.tasks}
         found: list[object] = []
-        for task in sweep.tasks:
-            on = tasks.get(task.name)
-            spread = on.spread(own.label) if on else None
-            change = on.changes.get((own.label, base.label)) if on and base else None
-            found += [spread[0] if spread else None, str(change) if change else None]
+        for task in self.sweep.tasks:
+            spread = self.spread(own, task)
+            change = self.change(own, base, task) if base else None
+            found += [spread[0] if spread else None, change.in_short() if change else None]
         return found
 
     def rows(self, own: Encoder, facts: Sequence[object]) -> Iterator[list[object]]:
         """Lines of the whole table: what is known of an encoder, then each seed and comparison."""
+        blank: list[object] = [None] * (1 + len(TESTED))
         for task in self.tasks:
-            yield from ([*facts, *line] for line in task.rows(own.label))
+            known = [*facts, task.name, task.primary]
+            for seed, score in self.compared.scores(own.label, task.name).items():
+                yield [*known, seed, score, *blank]
+            if spread := self.spread(own, task):
+                compared: list[list[object]] = [
+                    [base, *changes[task.name].tested]
+                    for (row, base), changes in self.compared.changes.items()
+                    if row == own.label and task.name in changes
+                ]
+                for each in compared or [blank]:
+                    yield [*known, "median", spread[0], *each]
 
     def on_tasks(self, where: str, encoders: Sequence[Encoder], base: Encoder, name: Name) -> Iterator[str]:
         """A sentence for every task: what encoders gain over another."""
         for task in self.tasks:
-            changes = [(name(own), task.changes.get((own.label, base.label))) for own in encoders]
-            if parts := [f"{called} {change.in_words}" for called, change in changes if change]:
-                yield f"{where}, {task.title}, points against {name(base)}: {'; '.join(parts)}."
+            changes = [(name(own), self.change(own, base, task)) for own in encoders]
+            if parts := [f"{called} {change.in_words()}" for called, change in changes if change]:
+                title = task.title or task.name
+                yield f"{where}, {title}, points against {name(base)}: {'; '.join(parts)}."
 
 
 def task_heads(sweep: SweepFacts) -> list[str]:
@@ -82,7 +120,7 @@ def task_heads(sweep: SweepFacts) -> list[str]:
 def heads(facts: Sequence[str], questions: Sequence[Question]) -> list[str]:
     """Heads of the whole table: of what is known of an encoder, of `answers`, of `Block.rows`."""
     named = [f"{question.lower()}{part}" for question in questions for part in ("", "_low", "_high", "_n")]
-    return [*facts, *named, *COLUMNS]
+    return [*facts, *named, "task", "metric", "seed", "score", "against", *TESTED]
 
 
 def answers(encoder: Encoder, questions: Sequence[Question]) -> list[object]:
@@ -111,16 +149,16 @@ def draw(found: Sequence[Block], questions: Sequence[Question], name: Name) -> F
     """Draw a panel for each question, with intervals, and for each task, median and range over seeds."""
     from reports.plots import FAINT, PALETTE, frame
 
-    tasks = {task.title: task.task.primary for block in found for task in block.tasks}
+    tasks = {task.name: task for block in found for task in block.tasks}
     count = len(questions) + len(tasks)
     figure, axes = panels(count, most=2 if count == 4 else 3)
-    by_title = dict(zip((*questions, *tasks), axes, strict=True))
+    place_of = dict(zip((*questions, *tasks), axes, strict=True))
     for question in questions:
-        frame(by_title[question], _TITLES[question], "", f"{question} accuracy (%)")
+        frame(place_of[question], _TITLES[question], "", f"{question} accuracy (%)")
         if question != "MLM":
-            by_title[question].axhline(50, color=FAINT, linewidth=0.8, linestyle="--")
-    for title, metric in tasks.items():
-        frame(by_title[title], title, "", f"{metric} (points)")
+            place_of[question].axhline(50, color=FAINT, linewidth=0.8, linestyle="--")
+    for task in tasks.values():
+        frame(place_of[task.name], task.title or task.name, "", f"{task.primary} (points)")
     names: list[str] = []
     for number, block in enumerate(found):
         encoders, colour = block.group.encoders, PALETTE[number % len(PALETTE)]
@@ -129,10 +167,10 @@ def draw(found: Sequence[Block], questions: Sequence[Question], name: Name) -> F
         for question in questions:
             known = [encoder.accuracy(question) for encoder in encoders]
             points = [one.points if one else None for one in known]
-            intervals(by_title[question], places, points, colour, block.group.name)
+            intervals(place_of[question], places, points, colour, block.group.name)
         for task in block.tasks:
-            spreads = [task.spread(encoder.label) for encoder in encoders]
-            intervals(by_title[task.title], places, spreads, colour)
+            spreads = [block.spread(encoder, task) for encoder in encoders]
+            intervals(place_of[task.name], places, spreads, colour)
     for place in axes:
         name_places(place, names)
     legend(figure, axes[0], inches=2.4)

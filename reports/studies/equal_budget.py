@@ -185,9 +185,7 @@ def _rows(found: _Found) -> Iterator[list[object]]:
             yield [name, row.label, None, task, seeds, compared.median(row.label, task), *[None] * 7]
     for own, base in found.group.pairs:
         for task, change in compared.changes[own, base].items():
-            adjusted = change.judged.p_adjusted if change.judged else None
-            tested = [change.mean, *change.interval, change.p, adjusted, change.verdict, change.reason]
-            yield [name, own, base, task, len(change.comparison.seeds), None, *tested]
+            yield [name, own, base, task, len(change.comparison.seeds), None, *change.tested]
 
 
 def _conclude(found: _Found) -> Iterator[str]:

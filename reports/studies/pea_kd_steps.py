@@ -15,7 +15,7 @@ from reports.studies.content import Findings, Table, Variants
 from reports.studies.pea_kd_figures import Line, draw
 from reports.studies.pea_kd_pairs import compared_rows, unlike
 from reports.studies.pea_kd_parts import PARTS, RIVALS, TEACHER, Cast, applied_layers, cast
-from reports.studies.steps import AVERAGE, Change, Compared, Pair, compare_pairs
+from reports.studies.steps import AVERAGE, TESTED, Change, Compared, Pair, compare_pairs
 from reports.trials import Trials, by_trial
 
 _PAPER = {"sps": "+3.0 over students without it", "peabert": "+4.5 over students with neither SPS nor PTP"}
@@ -162,9 +162,8 @@ def _label_counts(roles: Cast, sweep: SweepFacts, trials: Trials) -> list[list[A
 
 
 _COLUMNS = ["k", "row", "label", "against", "task", "seeds", "score", "min", "max", "collapsed",
-            "start_model_collapsed", "change", "low", "high", "p", "p_adjusted", "verdict", "reason",
-            "parameters_m", "without_embeddings_m", "layers_run", "mflops", "training_tflops",
-            "rate"]  # fmt: skip
+            "start_model_collapsed", *TESTED, "parameters_m", "without_embeddings_m", "layers_run",
+            "mflops", "training_tflops", "rate"]  # fmt: skip
 
 
 def _every_number(
@@ -179,15 +178,13 @@ def _every_number(
             cell = compared.evidence[task].cells[label] if task != AVERAGE else None
             collapsed = [len(cell.collapsed), len(cell.teacher_collapsed)] if cell else [None, None]
             rows.append(
-                [k, name, label, None, task, len(scores), *spread, *collapsed, *[None] * 7, *sizes],
+                [k, name, label, None, task, len(scores), *spread, *collapsed, *[None] * len(TESTED), *sizes],
             )
     for step in steps:
         for task, change in step.changes.items():
-            p_adjusted = change.judged.p_adjusted if change.judged else None
-            tested = [change.mean, *change.interval, change.p, p_adjusted, change.verdict, change.reason]
             seeds = len(change.comparison.seeds)
             row = [step.k, step.named[0], step.pair[0], step.pair[1], task, seeds]
-            rows.append([*row, *[None] * 5, *tested, *[None] * len(_SIZES)])
+            rows.append([*row, *[None] * 5, *change.tested, *[None] * len(_SIZES)])
     return rows
 
 

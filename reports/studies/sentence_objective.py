@@ -19,7 +19,6 @@ from reports.studies.blocks import (
     task_heads,
 )
 from reports.studies.content import Findings, Table, Variants
-from reports.studies.downstream import Pair
 from reports.studies.pretrained import (
     Accuracy,
     Encoder,
@@ -30,6 +29,7 @@ from reports.studies.pretrained import (
     unfinished,
     unmeasured,
 )
+from reports.studies.steps import Pair
 
 _NAMES = {"mlm": "none", "mlm+nsp": "NSP", "mlm+sop": "SOP", "mlm+sop-official": "SOP (released code)"}
 _WANTED = ("mlm", "mlm+nsp", "mlm+sop")
@@ -59,9 +59,7 @@ def report(
     return Findings(
         title="Sentence objective: what none, NSP and SOP teach",
         conclusion=[*conclusion, *remarks, *unfinished(sweep, encoders)],
-        summary=Table(
-            [*_SUMMARY, *task_heads(sweep)], [row for block in found for row in _summary(block, sweep)]
-        ),
+        summary=Table([*_SUMMARY, *task_heads(sweep)], [row for block in found for row in _summary(block)]),
         table=Table(heads(_FACTS, _QUESTIONS), [row for block in found for row in _rows(block)]),
         figure=draw(found, _QUESTIONS, _called) if found else None,
         notes=[
@@ -103,10 +101,10 @@ _SUMMARY = ["block", "objective", *(f"{question} (%)" for question in _QUESTIONS
 _FACTS = ["block", "label", "objective", "tokens"]
 
 
-def _summary(block: Block, sweep: SweepFacts) -> Iterator[list[object]]:
+def _summary(block: Block) -> Iterator[list[object]]:
     for e in block.group.encoders:
         known = answers_in_short(e, _QUESTIONS)
-        yield [block.group.name, _called(e), *known, *block.cells(sweep, e, _find(block.group, "mlm"))]
+        yield [block.group.name, _called(e), *known, *block.cells(e, _find(block.group, "mlm"))]
 
 
 def _rows(block: Block) -> Iterator[list[object]]:

@@ -20,7 +20,6 @@ from reports.studies.blocks import (
     task_heads,
 )
 from reports.studies.content import Findings, Table, Variants
-from reports.studies.downstream import Pair
 from reports.studies.pretrained import (
     SHARES,
     Encoder,
@@ -31,6 +30,7 @@ from reports.studies.pretrained import (
     unfinished,
     unmeasured,
 )
+from reports.studies.steps import Pair
 
 _QUESTIONS: tuple[Question, ...] = ("MLM", "SOP")
 _ASK = (
@@ -61,7 +61,7 @@ def report(
         conclusion=[*conclusion, *remarks, *unfinished(sweep, encoders)],
         summary=Table(
             [*_SUMMARY, *task_heads(sweep), "against"],
-            [row for block in found for row in _summary(block, sweep)],
+            [row for block in found for row in _summary(block)],
         ),
         table=Table(heads(_FACTS, _QUESTIONS), [row for block in found for row in _rows(block)]),
         figure=draw(found, _QUESTIONS, _called) if found else None,
@@ -127,13 +127,13 @@ _FACTS = [
 ]
 
 
-def _summary(block: Block, sweep: SweepFacts) -> Iterator[list[object]]:
+def _summary(block: Block) -> Iterator[list[object]]:
     for e in block.group.encoders:
         base = next(iter(_bases(block.group, e)), None)
         sizes = [None if size is None else f"{size:,}" for size in _sizes(e)]
         known = answers_in_short(e, _QUESTIONS)
         facts = [block.group.name, _share(e), _width(e), *sizes, *known, _speed(block.group, e)]
-        yield [*facts, *block.cells(sweep, e, base), _called(base) if base else None]
+        yield [*facts, *block.cells(e, base), _called(base) if base else None]
 
 
 def _rows(block: Block) -> Iterator[list[object]]:

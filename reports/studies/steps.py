@@ -23,6 +23,9 @@ Pair = tuple[str, str]
 AVERAGE = "average"
 """Stands for the task in the average over tasks."""
 
+TESTED = ["change", "low", "high", "p", "p_adjusted", "verdict", "reason"]
+"""Columns of `Change.tested`."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -68,10 +71,20 @@ class Change:
         """What the verdict rests on, or why there is none."""
         return self.judged.reason if self.judged else self.bar
 
+    @property
+    def tested(self) -> list[object]:
+        """Every number, and what follows from them."""
+        adjusted = self.judged.p_adjusted if self.judged else None
+        return [self.mean, *self.interval, self.p, adjusted, self.verdict, self.reason]
+
     def in_short(self) -> str:
         """Format as `+1.4 [-0.3, +3.1]`."""
         low, high = self.interval
         return f"{signed(self.mean)} [{signed(low)}, {signed(high)}]"
+
+    def in_words(self) -> str:
+        """The same with the verdict, or why there is none."""
+        return f"{self.in_short()}, {self.verdict if self.judged else f'no verdict ({self.bar})'}"
 
 
 @dataclass(frozen=True)
@@ -123,11 +136,7 @@ class Compared:
     def in_words(self, pair: Pair) -> str:
         """The change on the average with its verdict, or why there is none."""
         change = self.changes[pair].get(AVERAGE)
-        if change is None:
-            return "there is nothing to compare on every task yet"
-        if change.judged is None:
-            return f"{change.in_short()}, no verdict ({change.bar})"
-        return f"{change.in_short()}, {change.verdict}"
+        return change.in_words() if change else "there is nothing to compare on every task yet"
 
     def gaps(self) -> list[str]:
         """Sentences on tasks that are left out of the average, and on trials without a result."""

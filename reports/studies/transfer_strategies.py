@@ -19,8 +19,8 @@ from reports.studies.blocks import (
     task_heads,
 )
 from reports.studies.content import Findings, Table, Variants
-from reports.studies.downstream import Pair
 from reports.studies.pretrained import Encoder, Group, groups
+from reports.studies.steps import Pair
 from reports.studies.taught import HOW, how, masked_words, taught
 
 BASE = "pkt"
@@ -53,9 +53,7 @@ def report(
     return Findings(
         title="Transfer strategies: how a MobileBERT is best taught",
         conclusion=[*conclusion, *_unfinished(sweep, found)],
-        summary=Table(
-            [*_SUMMARY, *task_heads(sweep)], [row for block in found for row in _summary(block, sweep)]
-        ),
+        summary=Table([*_SUMMARY, *task_heads(sweep)], [row for block in found for row in _summary(block)]),
         table=Table(heads(_FACTS, ("MLM",)), [row for block in found for row in _rows(block)]),
         figure=draw(found, ("MLM",), _called) if found else None,
         notes=[
@@ -95,11 +93,11 @@ _SUMMARY = ["block", "taught", "steps", "MLM (%)"]
 _FACTS = ["block", "label", "taught", "steps", "phases", "tokens"]
 
 
-def _summary(block: Block, sweep: SweepFacts) -> Iterator[list[object]]:
+def _summary(block: Block) -> Iterator[list[object]]:
     base = _find(block.group, BASE)
     for e in block.group.encoders:
         known = answers_in_short(e, ("MLM",))
-        cells = block.cells(sweep, e, None if e is base else base)
+        cells = block.cells(e, None if e is base else base)
         yield [block.group.name, _called(e), _phases(e), *known, *cells]
 
 

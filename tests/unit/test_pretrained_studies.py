@@ -19,8 +19,9 @@ from reports.predictions import Predictions
 from reports.record import Model, Parameters, Record
 from reports.studies import layer_distance, sentence_objective, sharing_ablation
 from reports.studies.content import render
-from reports.studies.downstream import changes
 from reports.studies.pretrained import groups, pretrained
+from reports.studies.steps import compare_pairs
+from reports.trials import by_trial
 
 DRAWS = 500
 SIZES = {"all": 200_000, "attention": 600_000, "ffn": 400_000, "none": 800_000}
@@ -171,39 +172,39 @@ def test_groups_of_one_budget_are_told_apart_by_what_differs():
     ]
 
 
-# -- downstream -------------------------------------------------------------------------------------------
+# -- scores on the tasks ----------------------------------------------------------------------------------
+
+
+def changes(world, *pairs):
+    """What pairs of rows change on the task."""
+    facts = world.facts()
+    trials = by_trial(world.records, facts)
+    compared = compare_pairs(trials, facts, pairs, lambda record: world.read(record)[RESULT], DRAWS)
+    return [compared.changes[pair][TASK.name] for pair in pairs]
 
 
 def test_changes_are_those_of_a_leaderboard_with_that_baseline():
     world = World()
     base = world.add(share="none")
     others = [world.add(lost=40, share="all"), world.add(lost=4, share="ffn")]
-    by_label = {e.label: e.records[TASK.name] for e in pretrained(world.records)}
-    pairs = [(label, base) for label in others]
-    found = changes(TASK, by_label, pairs, world.read, replicates=DRAWS)
     facts = world.facts().model_copy(update={"baseline": base})
     board = leaderboard.build(world.records, lambda r: world.saved[r.fingerprint], facts, replicates=DRAWS)
-    for label in others:
+    found = changes(world, *((label, base) for label in others))
+    for label, change in zip(others, found, strict=True):
         (row,) = [row for row in board.rows if row.label == label]
-        change = found[label, base]
-        assert change.mean == pytest.approx(row.delta)
-        assert (change.low, change.high) == pytest.approx(row.ci)
-        assert change.p == pytest.approx(row.tests["combined"]["p"])
-        assert (change.p_holm, change.verdict) == (
-            pytest.approx(row.tests["combined"]["p_holm"]),
-            row.strict,
-        )
-    assert found[others[0], base].verdict == "worse"
+        combined = row.tests["combined"]
+        expected = [row.delta, *row.ci, combined["p"], combined["p_adjusted"]]
+        assert change.tested == [*map(pytest.approx, expected), row.verdict, row.reason]
+    assert found[0].verdict == "worse"
 
 
-def test_one_seed_gets_an_interval_over_examples_and_no_verdict():
+def test_a_seed_that_is_missing_leaves_an_interval_and_no_verdict():
     world = World()
     base, own = world.add(share="none", seeds=(2,)), world.add(lost=40, share="all", seeds=(1, 2))
-    by_label = {e.label: e.records[TASK.name] for e in pretrained(world.records)}
-    change = changes(TASK, by_label, [(own, base), (own, "nowhere")], world.read, replicates=DRAWS)[own, base]
-    assert change.mean == pytest.approx(-8) and change.low < -8 < change.high
-    assert (change.p, change.p_holm, change.verdict) == (None, None, "none")
-    assert change.in_words == str(change)
+    (change,) = changes(world, (own, base))
+    assert change.mean == pytest.approx(-8) and change.interval[0] < -8 < change.interval[1]
+    assert (change.p, change.judged, change.verdict) == (None, None, "none")
+    assert change.in_words() == f"{change.in_short()}, no verdict (incomplete: seed 3 (not run) missing)"
 
 
 # -- sharing-ablation -------------------------------------------------------------------------------------
@@ -225,7 +226,7 @@ def test_sharing_is_compared_with_none_and_widths_with_the_widest():
     )
     assert "18.7 M tokens, E 64, masked words (%): all 30.0 (29.1-30.9); ffn 31.0" in page
     assert "sentence order (%): all 86.0 (83.7-88.0)" in page
-    assert re.search(r"E 64, CoLA, points against none: all -12\.\d+ \(-\S+ to -\S+\), worse; ffn -8\.", page)
+    assert re.search(r"E 64, CoLA, points against none: all -12\.\d \[-\S+, -\S+\], worse; ffn -8\.", page)
     assert "1.9 M tokens (smoke), share all, masked words (%): E 32 29.0" in page
     assert "share all, RTE, points against E 128: E 32" in page
     assert "18.7 M tokens: no row with share attention at E 64." in page
@@ -286,7 +287,7 @@ def test_each_objective_answers_both_questions_and_none_has_no_head():
     )
     assert "trained on SOP answers NSP's question in 79.0 (76.4-81.4) % of pairs and SOP's in 86.0" in page
     assert "trained on none" not in page
-    assert re.search(r"CoLA, points against none: NSP \+2\.\d+ \(.*\), .*; SOP \+6\.", page)
+    assert re.search(r"CoLA, points against none: NSP \+2\.\d \[.*\], .*; SOP \+6\.", page)
     assert re.search(r"CoLA, points against NSP: SOP \+4\.", page)
     table = {row["objective"]: row for row in rows(findings) if row["seed"] == "median"}
     assert table["none"]["nsp"] == table["none"]["sop_n"] == table["none"]["against"] == ""

@@ -96,8 +96,8 @@ def test_all_strategies_are_compared_with_pkt():
         "1.9 M tokens, masked words (%): akt 24.0 (23.1-24.9); jkt 30.0 (29.1-31.0); pkt 30.0"
     )
     assert text.endswith("; their teacher 40.0 (39.0-41.0).")
-    assert tasks.startswith("1.9 M tokens, CoLA, points against pkt: akt -12.00 (")
-    assert "none -18.00 (" in tasks and tasks.count(", worse") == 2
+    assert tasks.startswith("1.9 M tokens, CoLA, points against pkt: akt -12.0 [")
+    assert "none -18.0 [" in tasks and tasks.count(", worse") == 2
     assert "same teacher, steps, batches and text" in page
     table = rows(findings.table)
     akt = [row for row in table if row["taught"] == "akt"]
