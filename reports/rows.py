@@ -46,8 +46,8 @@ def barred(label: str, evidence: Evidence, sweep: SweepFacts, missing: Sequence[
             listed = ", ".join(f"{m.seed} ({m.kind})" for m in gaps)
             return f"incomplete: seed{'s' if len(gaps) > 1 else ''} {listed}{name} missing"
     cell, base = evidence.cells[label], evidence.cells[sweep.baseline]
-    if cell.teacher_collapsed:
-        return f"the start model collapsed ({in_words(cell.teacher_collapsed)})"
+    if dead := sorted({*cell.teacher_collapsed, *base.teacher_collapsed}):
+        return f"the start model collapsed ({in_words(dead)})"
     if 2 * len(base.collapsed) >= len(base.scores):
         return f"the baseline collapsed ({in_words(base.collapsed)})"
     return ""

@@ -12,23 +12,22 @@ from methods import registry
 from reports import leaderboard
 from reports.board import MethodFacts, StudyFacts
 from reports.decisions import RESULT, Decisions
-from reports.studies.content import Findings, render
+from reports.studies.content import Findings, Variants, render
 from reports.studies.pea_kd_parts import PARTS, cast
 from reports.studies.pea_kd_steps import report
+from reports.studies.steps import compare_pairs
 from reports.trials import by_trial
 
 STUDY = StudyFacts(label="pea-kd-steps", study="pea-kd-steps", paper="a paper", report="x:y")
 REPLICATES = 200
 
 
+def reader(made: Board) -> Variants:
+    return lambda record: {RESULT: Decisions.of(made.predictions(record))}
+
+
 def findings(made: Board) -> Findings:
-    return report(
-        STUDY,
-        made.sweep,
-        made.records,
-        lambda record: {RESULT: Decisions.of(made.predictions(record))},
-        replicates=REPLICATES,
-    )
+    return report(STUDY, made.sweep, made.records, reader(made), replicates=REPLICATES)
 
 
 def records_of(table, **wanted) -> list[dict]:
@@ -105,6 +104,15 @@ def test_a_step_from_the_baseline_is_the_leaderboards_comparison(whole, found):
         assert step["change"] == pytest.approx(row.delta)
         assert (step["low"], step["high"]) == pytest.approx(row.ci)
         assert step["p"] == pytest.approx(row.tests["combined"]["p"])
+
+
+def test_a_collapsed_teacher_of_either_row_bars_the_verdict(whole):
+    pair = ("kd:layers=3,alpha=0", "kd:layers=3,alpha=0.7")  # The first has no teacher.
+    trials = by_trial(whole.records, whole.sweep)
+    read = reader(whole)
+    found = compare_pairs(trials, whole.sweep, [pair], lambda record: read(record)[RESULT], REPLICATES)
+    change = found.changes[pair]["rte"]
+    assert (change.verdict, change.reason) == ("none", "the start model collapsed (seed 2)")
 
 
 def test_a_step_that_helps_is_told_from_one_that_does_not(found):
