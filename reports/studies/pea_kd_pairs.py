@@ -44,7 +44,7 @@ def compared_rows(roles: Cast, sweep: SweepFacts) -> dict[Named, Pair]:
     found: dict[Pair, Named] = {}
     params = _params(sweep)
     for k, parts in roles.rows.items():
-        rows = parts | ({TEACHER: TEACHER} if roles.teacher else {})
+        rows = parts | ({TEACHER: roles.ceiling} if roles.teacher else {})
         for own, base in _COMPARED:
             if own not in rows:
                 continue

@@ -75,7 +75,7 @@ RIVALS = {
 PARTS = {**STEPS, **RIVALS}
 
 TEACHER = "finetune"
-"""Label of the start model, the unshared ceiling."""
+"""Label of the start model, the unshared ceiling where no other is tuned."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +85,20 @@ class Cast:
     Attributes:
         rows: label by number of layers k, and by key of `PARTS` in their order.
         teacher: layers of the start model; None where it has no row or no record.
+        ceiling: label of the unshared model that students are compared with: the start model, or one with
+            as many layers that is fine-tuned at a rate of its own.
         doubles: labels of rows whose part another one before them has.
     """
 
     rows: dict[int, dict[str, str]] = field(default_factory=dict)
     teacher: int | None = None
+    ceiling: str = TEACHER
     doubles: list[str] = field(default_factory=list)
 
     @property
     def labels(self) -> set[str]:
         """Of all rows that play a part, the teacher included."""
-        return {TEACHER, *(label for rows in self.rows.values() for label in rows.values())}
+        return {TEACHER, self.ceiling, *(label for rows in self.rows.values() for label in rows.values())}
 
     @property
     def missing(self) -> dict[str, list[int]]:
@@ -126,7 +129,14 @@ def cast(sweep: SweepFacts, trials: Trials) -> Cast:
         else:
             found[k][key] = row.label
     ordered = {k: {key: found[k][key] for key in PARTS if key in found[k]} for k in sorted(found)}
-    return Cast(ordered, teacher, doubles)
+    return Cast(ordered, teacher, _ceiling(sweep), doubles)
+
+
+def _ceiling(sweep: SweepFacts) -> str:
+    """Label of the row that differs from the teacher's in its rate alone, or the teacher's."""
+    teacher = next((row.params for row in sweep.methods if row.label == TEACHER), None)
+    tuned = (row.label for row in sweep.methods if {**row.params, "learning_rate": None} == teacher)
+    return next((label for label in tuned if label != TEACHER), TEACHER)
 
 
 def stored_layers(model: Model) -> int | None:

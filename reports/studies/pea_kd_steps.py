@@ -35,7 +35,8 @@ class _Step:
     @property
     def named(self) -> tuple[str, str]:
         """Both rows as the table calls them."""
-        base = "the teacher" if self.base == TEACHER else PARTS[self.base].called(self.k)
+        whole = "the teacher" if self.pair[1] == TEACHER else "the tuned ceiling"
+        base = whole if self.base == TEACHER else PARTS[self.base].called(self.k)
         return PARTS[self.own].called(self.k).removeprefix("+ "), base.removeprefix("+ ")
 
 
@@ -115,9 +116,14 @@ _NOTES = [
 
 
 def _rows(roles: Cast) -> list[tuple[int, str, str]]:
-    """(layers, name, label) of all rows, the start model's first."""
-    ceiling = [(roles.teacher, f"BERT_{roles.teacher}, the teacher", TEACHER)] if roles.teacher else []
-    return ceiling + [
+    """(layers, name, label) of all rows, those of whole models first."""
+    named = {roles.ceiling: "tuned", TEACHER: "the teacher"}
+    whole = [
+        (roles.teacher, f"BERT_{roles.teacher}, {named[label]}", label)
+        for label in dict.fromkeys((TEACHER, roles.ceiling))
+        if roles.teacher
+    ]
+    return whole + [
         (k, PARTS[part].called(k), label) for k, rows in roles.rows.items() for part, label in rows.items()
     ]
 

@@ -160,6 +160,17 @@ def test_rates_given_by_task_are_shown_as_they_are():
     assert [row[-1] for row in costs.rows] == ["the sweep's", "mrpc 0.0001, rte 5e-05, sst2 0.0002"]
 
 
+def test_a_whole_model_tuned_at_a_rate_of_its_own_is_the_ceiling():
+    rates = {"mrpc": 2e-4, "rte": 1e-4, "sst2": 1e-4}
+    rows = [*ABLATION[:1], ("finetune", {"learning_rate": rates}, 0.01), ABLATION[-1]]
+    found = findings(board(rows, seeds=2))
+    assert [row[1] for row in found.summary.rows] == ["BERT_6, the teacher", "BERT_6, tuned", "PeaBERT_3"]
+    (step,) = found.further["What each step changes"].rows
+    assert step[1:3] == ["PeaBERT_3", "the tuned ceiling"]
+    (row,) = records_of(found.table, task="average", against="finetune:learning_rate=by-task")
+    assert row["label"] == "pea-kd:layers=3"
+
+
 def test_rows_and_trials_that_are_not_there_are_named(whole):
     kept = ("finetune", "pea-kd:layers=3,ptp=False", "pea-kd:layers=3")
     fewer = without(whole, *(m.label for m in whole.sweep.methods if m.label not in kept))

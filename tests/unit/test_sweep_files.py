@@ -37,7 +37,8 @@ def settings(name: str, layers: tuple[int | None, ...]) -> Counter[str]:
 )
 def test_every_row_of_the_distillation_sweeps_is_tuned_alike(evaluated, layers, tuned):
     rows = settings(evaluated, layers)
-    assert set(rows.values()) == {1}
+    # The teacher keeps the sweep's rate, so a whole model with a rate of its own may stand beside it.
+    assert set((rows - Counter({"finetune": 1})).values()) == {1}
     assert settings(tuned, layers) == Counter(dict.fromkeys(rows, 2))
     assert settings(tuned, layers).total() == len(expand(load_sweep(SWEEPS[0].parent / f"{tuned}.yaml")))
 
