@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_encoders import KINDS, encoder, examples
+from transformers import BertConfig, BertForSequenceClassification
 
 from methods import checkpoint, encoders
 from methods.distillation.scores import raw_scores
@@ -71,6 +72,17 @@ def test_parameters_and_their_names_are_those_of_k_layers(kind):
     assert len(held) == len(list(plain.parameters()))
     assert len({p.data_ptr() for p in held}) == len(held)
     assert (len(encoders.stack(shared)), encoders.applications(shared)) == (3, 6)
+
+
+@pytest.mark.parametrize(
+    ("layers", "applied", "parameters"),
+    [(1, 2, 31_517_186), (2, 4, 38_605_058), (3, 6, 45_692_930), (6, 9, 66_956_546)],
+)
+def test_students_of_bert_base_have_the_published_sizes(layers, applied, parameters):
+    with torch.device("meta"):
+        model = BertForSequenceClassification(BertConfig(num_hidden_layers=layers))
+    share_in_pairs(model, "upper")
+    assert (encoders.parameters(model).total, encoders.applications(model)) == (parameters, applied)
 
 
 @pytest.mark.parametrize("shuffle", ["none", "upper", "both", "lower"])
