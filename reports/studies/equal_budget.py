@@ -12,7 +12,7 @@ from reports.decisions import RESULT
 from reports.record import Record
 from reports.statistics.replicates import REPLICATES
 from reports.studies.content import Findings, Table, Variants
-from reports.studies.steps import AVERAGE, Compared, Pair, compare_pairs
+from reports.studies.steps import AVERAGE, TESTED, Compared, Pair, compare_pairs
 from reports.trials import Trials, by_trial
 
 _RANDOM, _CONTROL = "random-heads", "finetune-more"
@@ -173,16 +173,15 @@ def _medians(found: _Found, label: str, columns: Sequence[str]) -> list[float | 
     return [found.compared.median(label, task) for task in columns]
 
 
-_COLUMNS = ["budget", "label", "against", "task", "seeds", "score", "change", "low", "high", "p",
-            "p_adjusted", "verdict", "reason"]  # fmt: skip
+_COLUMNS = ["budget", "label", "against", "task", "seeds", "score", *TESTED]
 
 
 def _rows(found: _Found) -> Iterator[list[object]]:
     compared, name = found.compared, found.group.name
     for row in found.group.rows:
         for task in [*compared.evidence, AVERAGE]:
-            seeds = len(compared.scores(row.label, task))
-            yield [name, row.label, None, task, seeds, compared.median(row.label, task), *[None] * 7]
+            seeds_and_score = [len(compared.scores(row.label, task)), compared.median(row.label, task)]
+            yield [name, row.label, None, task, *seeds_and_score, *[None] * len(TESTED)]
     for own, base in found.group.pairs:
         for task, change in compared.changes[own, base].items():
             yield [name, own, base, task, len(change.comparison.seeds), None, *change.tested]
