@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from methods import checkpoint
 from methods.flops import flops_by_length
+from methods.pretraining.cross_entropy import cross_entropy
 from methods.pretraining.loop import Figures
 from tasks.corpus.segments import NO_LABEL
 from tasks.corpus.stream import TextBatch
@@ -107,7 +108,7 @@ def pretraining_loss(model: PretrainingModel, batch: TextBatch) -> tuple[Tensor,
 def labelled(name: str, logits: Tensor, labels: Tensor, figures: Figures) -> Tensor:
     """Mean cross-entropy in fp32 over the labels that are there, 0 if none is; also added to the figures."""
     count = (labels != NO_LABEL).sum()
-    total = F.cross_entropy(logits.float(), labels, ignore_index=NO_LABEL, reduction="sum")
+    total, right = cross_entropy(logits, labels)
     figures[f"{name}_loss"] = (total, count)
-    figures[f"{name}_accuracy"] = ((logits.argmax(dim=-1) == labels).sum(), count)
+    figures[f"{name}_accuracy"] = (right, count)
     return total / count.clamp(min=1)
