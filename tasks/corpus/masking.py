@@ -10,8 +10,10 @@ SHARE = 0.15
 """Share of a sequence's tokens, special ones included, that is predicted."""
 
 _WEIGHTS = 1 / np.arange(1, NGRAMS + 1)
-# Where a sequence has room for only k words the lengths up to k keep their proportions.
-_CUMULATIVE = [np.cumsum(_WEIGHTS[:room] / _WEIGHTS[:room].sum()) for room in range(1, NGRAMS + 1)]
+# Where a sequence has room for only k words the lengths up to k keep their proportions; 2 is never reached.
+_CUMULATIVE = np.full((NGRAMS, NGRAMS), 2.0)
+for _room in range(1, NGRAMS + 1):
+    _CUMULATIVE[_room - 1, :_room] = np.cumsum(_WEIGHTS[:_room] / _WEIGHTS[:_room].sum())
 
 
 def draw_lengths(room: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -22,8 +24,8 @@ def draw_lengths(room: NDArray[np.int64], rng: np.random.Generator) -> NDArray[n
         rng: the source of chance.
     """
     chance = rng.random(len(room))
-    bounds = np.stack([np.pad(row, (0, NGRAMS - len(row)), constant_values=2.0) for row in _CUMULATIVE])
-    return 1 + (chance[:, None] >= bounds[np.minimum(room, NGRAMS) - 1]).sum(axis=1).clip(max=NGRAMS - 1)
+    bounds = _CUMULATIVE[np.minimum(room, NGRAMS) - 1]
+    return 1 + (chance[:, None] >= bounds).sum(axis=1).clip(max=NGRAMS - 1)
 
 
 def choose(
@@ -48,11 +50,12 @@ def choose(
     places = rng.permutation(len(begins))
     lengths = draw_lengths(len(begins) - places, rng).tolist()
     first, last = begins.tolist(), end.tolist()
+    before = [0, *(end - begins).cumsum().tolist()]
     taken = [False] * len(first)
     chosen: list[int] = []
     for place, length in zip(places.tolist(), lengths, strict=True):
         words = range(place, place + length)
-        while words and len(chosen) + sum(last[w] - first[w] for w in words) > budget:
+        while words and len(chosen) + before[words.stop] - before[place] > budget:
             words = words[:-1]
         if not words or any(taken[word] for word in words):
             continue
