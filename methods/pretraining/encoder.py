@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -14,23 +14,20 @@ if TYPE_CHECKING:
     from methods.run import SweepRun
     from methods.sharing.albert.model import CompactAlbertModel
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {
-        "vocabulary": 30000,
-        "tokenizer": "unigram",
-        "length": 512,
-        "steps": 125_000,
-        "batch_size": 4096,
-        "accumulation": 64,
-        "learning_rate": 0.00176,
-        "layers": 12,
-        "hidden": 768,
-        "embedding": 128,
-        "dropout": 0.1,
-    },
-    "smoke": {"tokens": 2_000_000},
+PAPER: dict[str, Any] = {
+    "vocabulary": 30000,
+    "tokenizer": "unigram",
+    "length": 512,
+    "steps": 125_000,
+    "batch_size": 4096,
+    "accumulation": 64,
+    "learning_rate": 0.00176,
+    "layers": 12,
+    "hidden": 768,
+    "embedding": 128,
+    "dropout": 0.1,
 }
-"""Fields by preset. `paper`: ALBERT-base, section 4.1 and the released code: LAMB, 3,125 steps of warm-up."""
+"""ALBERT-base, section 4.1 and the released code: LAMB, 3,125 steps of warm-up."""
 
 POSITIONS = 512
 """Rows of the position table, as in the paper; those beyond `length` stay as they were drawn."""
@@ -55,8 +52,8 @@ class PretrainedEncoder(
     changes the second part only. `tests/bench/pretraining.py` measures both.
     """
 
-    # Activations of 2,048 tokens stay in a processor's cache: 1.4 times as fast as all 8,192 at once.
-    accumulation: int = Field(4, ge=1, description="parts in which the batch of a step is computed")
+    presets: ClassVar[dict[str, dict[str, Any]]] = {**Pretraining.presets, "paper": PAPER}
+
     preset: Literal["paper", "smoke"] | None = Field(
         None, description="paper: ALBERT-base as published; smoke: a tenth of the default tokens"
     )
@@ -72,22 +69,6 @@ class PretrainedEncoder(
         False,
         description="vocabulary, widths, heads and weights of the sweep's encoder, its table factorised",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_preset(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or data.get("preset") not in PRESETS:
-            return data
-        preset = PRESETS[data["preset"]]
-        if data.keys() & {"tokens", "steps"}:
-            preset = {name: value for name, value in preset.items() if name not in ("tokens", "steps")}
-        return {**preset, **data}
-
-    def changed(self) -> dict[str, Any]:
-        """Fields that differ from the preset's, or without one from the defaults."""
-        preset = PRESETS.get(self.preset or "", {})
-        fields = type(self).model_fields
-        return {name: value for name, value in self if value != preset.get(name, fields[name].default)}
 
     @model_validator(mode="after")
     def _shape(self) -> Self:

@@ -16,7 +16,7 @@ from methods import checkpoint
 from methods.fit import Diverged
 from methods.pretraining import heads, loop
 from methods.pretraining.corpus import stream
-from methods.pretraining.encoder import PRESETS, PretrainedEncoder
+from methods.pretraining.encoder import PretrainedEncoder
 from methods.pretraining.heads import PretrainingModel, pretraining_loss
 from methods.pretraining.lamb import Lamb
 from methods.pretraining.objectives import accuracies
@@ -305,7 +305,11 @@ def test_presets_fill_in_fields_and_labels_name_what_differs():
     assert PretrainedEncoder(preset="smoke").total_steps * 10 == pytest.approx(
         PretrainedEncoder().total_steps, rel=0.01
     )
-    assert all(PretrainedEncoder.model_fields.keys() >= preset.keys() for preset in PRESETS.values())
+    assert PretrainedEncoder(preset="smoke").cost() * 10 == pytest.approx(
+        PretrainedEncoder().cost(), rel=0.01
+    )
+    for preset in PretrainedEncoder.presets.values():
+        assert PretrainedEncoder.model_fields.keys() >= preset.keys()
 
 
 def test_unigram_entropy_is_that_of_the_tokens(corpus):

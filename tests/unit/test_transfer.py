@@ -12,7 +12,7 @@ from methods.compact.mobilebert.pair import adopt
 from methods.compact.mobilebert.transfer import Lesson, transfer
 from methods.pretraining import loop
 
-FIELDS = {"optimizer": "adamw", "learning_rate": 1e-3, "batch_size": 4}
+FIELDS = {"optimizer": "adamw", "learning_rate": 1e-3, "batch_size": 4, "accumulation": 1}
 
 
 def weights(module):
