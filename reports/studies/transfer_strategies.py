@@ -21,7 +21,7 @@ from reports.studies.blocks import (
 from reports.studies.content import Findings, Table, Variants
 from reports.studies.pretrained import Encoder, Group, groups
 from reports.studies.steps import Pair
-from reports.studies.taught import HOW, how, masked_words, taught
+from reports.studies.taught import HOW, Taught, how, masked_words, taught
 
 BASE = "pkt"
 WANTED = (
@@ -45,14 +45,15 @@ def report(
     replicates: int = REPLICATES,
 ) -> Findings:
     """Compare every student with the one taught by `pkt` for as many steps and with the same settings."""
+    students = taught(records)
     found = [
         Block.of(group, sweep, _pairs(group), variants, replicates)
-        for group in groups(taught(records), HOW, _order, least=1)
+        for group in groups(_of_one_shape(students), HOW, _order, least=1)
     ]
     conclusion = [sentence for block in found for sentence in _conclude(block)] or [_ASK]
     return Findings(
         title="Transfer strategies: how a MobileBERT is best taught",
-        conclusion=[*conclusion, *_unfinished(sweep, found)],
+        conclusion=[*conclusion, *_unfinished(sweep, students)],
         summary=Table([*_SUMMARY, *task_heads(sweep)], [row for block in found for row in _summary(block)]),
         table=Table(heads(_FACTS, ("MLM",)), [row for block in found for row in _rows(block)]),
         figure=draw(found, ("MLM",), _called) if found else None,
@@ -64,12 +65,19 @@ def report(
             "them, and that student is larger.",
             f"MLM {ON_TEXT}",
             f"{ON_TASKS} Changes are against pkt.",
+            "Students of a shape that was taught in one way only are left out; `operations` has them.",
         ],
     )
 
 
 def _called(encoder: Encoder) -> str:
     return how(encoder.fields)
+
+
+def _of_one_shape(students: Sequence[Taught]) -> list[Taught]:
+    """The students as large as some that are compared; all where none are."""
+    shapes = [e.facts.get("shape") for group in groups(students, HOW, _order) for e in group.encoders]
+    return [e for e in students if not shapes or e.facts.get("shape") in shapes]
 
 
 def _order(encoder: Encoder) -> int:
@@ -137,9 +145,9 @@ def _beats_frequencies(encoder: Encoder) -> bool:
     return encoder.facts["held_out"]["student"]["mlm_loss"] < encoder.facts["unigram_entropy"]
 
 
-def _unfinished(sweep: SweepFacts, found: Sequence[Block]) -> list[str]:
+def _unfinished(sweep: SweepFacts, students: Sequence[Taught]) -> list[str]:
     """A sentence about the rows of the sweep that have no result, if there are any."""
-    there = {encoder.label for block in found for encoder in block.group.encoders}
+    there = {student.label for student in students}
     pairs = [m.label for m in sweep.methods if m.method == "mobilebert" and m.params.get("start") == "pair"]
     without = [label for label in pairs if label not in there]
     return [f"Without a result yet: {', '.join(without)}."] if without else []

@@ -12,7 +12,7 @@ from benchmark.grid import expand
 from benchmark.load import load_sweep
 from methods.compact.mobilebert.mobilebert import MobileBert
 from methods.compact.mobilebert.mobilebert_transfer import MobileBertTransfer
-from methods.compact.mobilebert.operations import strategies
+from methods.compact.mobilebert.operations import operations, strategies
 from methods.pretraining.report import wilson
 from methods.studies.transfer_strategies import TransferStrategies
 from reports.board import MethodFacts
@@ -21,7 +21,7 @@ from reports.studies import transfer_strategies as reporting
 from reports.studies.taught import how
 
 DRAWS = 300
-SMOKE = MobileBertTransfer(tokens=2_000_000)
+SMOKE = MobileBertTransfer(preset="smoke")
 LOST = {"akt": 60, "none": 90}
 """Examples that these get wrong and pkt gets right."""
 
@@ -70,6 +70,7 @@ def told(pair: MobileBertTransfer, percent: int, entropy: float) -> dict:
 
     taught = {"layer-1": 19, "layer-2": 19} if pair.strategy == "pkt" else {}
     return {
+        "shape": {"layers": pair.teacher.layers, "ffns": pair.ffns},
         "phases": {**taught, "words": pair.total_steps - 19 * len(taught)},
         "steps": pair.total_steps,
         "tokens": 60 * 128 * pair.total_steps,
@@ -93,10 +94,10 @@ def test_all_strategies_are_compared_with_pkt():
     page = check_files(findings, "transfer-strategies")
     text, tasks = findings.conclusion
     assert text.startswith(
-        "1.9 M tokens, masked words (%): akt 24.0 (23.1-24.9); jkt 30.0 (29.1-31.0); pkt 30.0"
+        "1.9 M tokens (smoke), masked words (%): akt 24.0 (23.1-24.9); jkt 30.0 (29.1-31.0); pkt 30.0"
     )
     assert text.endswith("; their teacher 40.0 (39.0-41.0).")
-    assert tasks.startswith("1.9 M tokens, CoLA, points against pkt: akt -12.0 [")
+    assert tasks.startswith("1.9 M tokens (smoke), CoLA, points against pkt: akt -12.0 [")
     assert "none -18.0 [" in tasks and tasks.count(", worse") == 2
     assert "same teacher, steps, batches and text" in page
     table = rows(findings.table)
@@ -125,20 +126,30 @@ def test_only_rows_of_equal_steps_and_settings_are_compared_and_what_is_missing_
         "none, pkt without feature maps, pkt without attention, pkt without MLM-KD, pkt without bottleneck"
     )
     assert f"18.7 M tokens, seed 1, steps 2441: no result of akt, jkt, {others}." in page
-    assert f"1.9 M tokens, seed 1, steps 244: no result of jkt, {others}." in page
+    assert f"1.9 M tokens (smoke), seed 1, steps 244: no result of jkt, {others}." in page
     assert (
-        "1.9 M tokens, seed 5, steps 244: no pkt with the same settings, so scores are compared with none."
-        in page
+        "1.9 M tokens (smoke), seed 5, steps 244: no pkt with the same settings, so scores are compared "
+        "with none." in page
     )
     assert (
-        "1.9 M tokens, seed 5, steps 244, loss on masked words no better than word frequencies give: none."
-        in page
+        "1.9 M tokens (smoke), seed 5, steps 244, loss on masked words no better than word frequencies "
+        "give: none." in page
     )
     assert f"Without a result yet: {planned}." in page
     # One seed in common: nothing is known of others.
     (change,) = (row for row in rows(findings.table) if row["taught"] == "akt" and row["change"])
     assert float(change["change"]) == pytest.approx(-12.0)
     assert change["verdict"] == "none"
+
+
+def test_students_of_another_shape_are_left_to_the_study_of_operations():
+    world = World()
+    for strategy in ("pkt", "akt"):
+        world.run(SMOKE.model_copy(update={"strategy": strategy}), seeds=(1, 2))
+    world.run(SMOKE.model_copy(update={"ffns": 2}), seeds=(1, 2))
+    findings = world.report()
+    assert {row["taught"] for row in rows(findings.table)} == {"pkt", "akt"}
+    assert not any("ffns" in sentence for sentence in findings.conclusion)
 
 
 def test_without_results_it_says_how_to_get_them():
@@ -151,12 +162,27 @@ def test_without_results_it_says_how_to_get_them():
     assert TransferStrategies().experiment() is None
 
 
-def test_the_sweep_that_comes_along_has_every_strategy_with_equal_steps_and_one_teacher():
+def of_the_sweep() -> list[MobileBert]:
     methods = expand(load_sweep(Path(__file__).parents[2] / "sweeps" / "pretraining.yaml"))
-    taught = [method for method in methods if method.name == "mobilebert" and method.start == "pair"]
-    smoke = [method.pair for method in taught if method.pair.tokens]
+    return [method for method in methods if isinstance(method, MobileBert)]
+
+
+def test_the_sweep_that_comes_along_has_every_strategy_with_equal_steps_and_one_teacher():
+    shapes = [work.shape for work in strategies(SMOKE).values()]
+    taught = [method.pair for method in of_the_sweep() if method.start == "pair"]
+    smoke = [pair for pair in taught if pair.preset == "smoke" and pair.shape in shapes]
     assert sorted(how(pair.model_dump()) for pair in smoke) == sorted(reporting.WANTED)
     assert {pair.total_steps for pair in smoke} == {SMOKE.total_steps}
-    assert [how(method.pair.model_dump()) for method in taught if not method.pair.tokens] == ["pkt"]
-    assert {method.pair.teacher.label for method in taught} == {"ib-bert-teacher"}
-    assert [method.start for method in methods if method.name == "mobilebert"].count("teacher") == 1
+    assert [how(pair.model_dump()) for pair in taught if not pair.preset] == ["pkt"]
+    assert {pair.teacher.label for pair in taught} == {"ib-bert-teacher"}
+    assert [method.start for method in of_the_sweep()].count("teacher") == 1
+
+
+def test_the_sweep_that_comes_along_has_a_student_of_every_operation_with_that_teacher():
+    taught = [method.pair for method in of_the_sweep() if method.pair.preset == "smoke"]
+    equal = [pair for pair in taught if how(pair.model_dump()) == "pkt"]
+    wanted = operations(SMOKE)
+    found = {name for name, work in wanted.items() if work in equal}
+    # Other heads and another width between blocks take another teacher.
+    assert wanted.keys() - found == {"heads-16", "inter-halved"}
+    assert len(equal) == len({str(wanted[name].shape) for name in found})
