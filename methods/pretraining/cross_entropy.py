@@ -36,9 +36,11 @@ class _CrossEntropy(torch.autograd.Function):
         places = torch.where(counted, labels, 0)[:, None]
         scores = logits.float()
         highest, answers = scores.max(dim=-1, keepdim=True)
-        shares = scores.softmax(dim=-1)
+        behind = highest - scores.gather(1, places)
+        # A copy of lower precision's logits is ours to overwrite; each row is read before it is written.
+        shares = torch.softmax(scores, dim=-1, out=None if scores is logits else scores)
         # Not minus the logarithm of the label's own share, which may have become 0.
-        losses = highest - scores.gather(1, places) - shares.gather(1, answers).log()
+        losses = behind - shares.gather(1, answers).log()
         right = (answers.squeeze(1) == labels).sum()
         ctx.save_for_backward(shares, places, counted)
         ctx.dtype = logits.dtype
