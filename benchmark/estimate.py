@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from benchmark.plan import Node, Plan
-from methods.method import Prerequisite, Size, SweepPrerequisite
+from methods.method import Prerequisite, Size
 from methods.pretrained import Source
 from reports.record import Record
 from tasks.splits import held_out
@@ -50,7 +50,8 @@ def estimate(
     disk = {True: 0, False: 0}
     for key, node in missing.items():
         if key in kept:
-            disk[isinstance(node.work, Prerequisite | SweepPrerequisite)] += node.work.disk_bytes(size(node))
+            # What a sweep shares are encoders; those of a task and seed keep what teachers say.
+            disk[isinstance(node.work, Prerequisite)] += node.work.disk_bytes(size(node))
     return Estimate(total if known and unit is not None else None, disk[False], disk[True])
 
 

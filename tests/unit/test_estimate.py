@@ -8,9 +8,12 @@ import pytest
 from small_plans import METHODS, node_record, plan
 
 from benchmark.estimate import estimate, sizes
+from methods.baselines.finetune import Finetune
 from methods.distillation.patient_kd import PatientKD
 from methods.method import Size
 from methods.pretrained import Source
+from methods.pretraining.encoder import PretrainedEncoder
+from methods.sharing.albert.albert import Albert
 from tasks.glue import RTE
 
 
@@ -78,6 +81,19 @@ def test_teacher_outputs_and_states_are_counted_apart_from_weights():
     found = estimate(built.nodes, [], built.kept, weights(1000))
     assert found.disk_bytes == 2 * 1000
     assert found.cache_bytes == 2 * (100 * 2 * 4 + 100 * 6 * 32 * 2)
+
+
+def test_pretrained_encoders_are_weights_and_take_time_by_their_tokens():
+    encoders = [PretrainedEncoder(), PretrainedEncoder(preset="smoke")]
+    built = plan(
+        [Finetune(), *(Albert(pretrained=encoder) for encoder in encoders)],
+        [RTE],
+        [1, 2],
+        corpus={"sha256": "c" * 64},
+    )
+    found = estimate(built.nodes, took(built, {"finetune": 10.0}), built.kept, weights(1000))
+    assert (found.disk_bytes, found.cache_bytes) == (2 * 1000, 0)
+    assert found.seconds == pytest.approx(10 * (2 * 3 + 20 + 2), rel=0.01)
 
 
 def test_sizes_come_from_the_declaration_and_the_config(tmp_path):
