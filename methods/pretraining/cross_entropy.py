@@ -48,9 +48,9 @@ class _CrossEntropy(torch.autograd.Function):
         return torch.where(counted, losses.squeeze(1), 0.0).sum(), right
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
-    def backward(ctx: Any, above: Tensor, _: Any) -> tuple[Tensor, None]:
+    @once_differentiable
+    def backward(ctx: Any, *above: Any) -> tuple[Tensor, None]:
         shares, places, counted = ctx.saved_tensors
         # In place: PyTorch then refuses a second pass through a graph that was kept.
         gradient = shares.scatter_add_(1, places, torch.full_like(places, -1.0, dtype=shares.dtype))
-        return gradient.mul_((counted * above)[:, None]).to(ctx.dtype), None
+        return gradient.mul_((counted * above[0])[:, None]).to(ctx.dtype), None
