@@ -173,5 +173,5 @@ def draw(found: Sequence[Block], questions: Sequence[Question], name: Name) -> F
             intervals(place_of[task.name], places, spreads, colour)
     for place in axes:
         name_places(place, names)
-    legend(figure, axes[0], inches=2.4)
+    legend(figure, axes[0])
     return figure

@@ -5,10 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from reports.board import MethodFacts, StudyFacts, SweepFacts
 from reports.decisions import RESULT
+from reports.names import short_names
 from reports.record import Record
 from reports.statistics.replicates import REPLICATES
 from reports.studies.content import Findings, Table, Variants
@@ -34,6 +36,11 @@ class _Found:
     group: _Group
     compared: Compared
 
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """What the rows are called beside one another."""
+        return short_names(row.label for row in self.group.rows)
+
 
 def report(
     study: StudyFacts,
@@ -57,14 +64,17 @@ def report(
         summary=Table(
             ["budget", "method", "heads left", "encoder parameters (M)", *columns],
             [
-                [each.group.name, row.label, *_size(row.label, trials), *_medians(each, row.label, columns)]
+                [
+                    *(each.group.name, each.names[row.label], *_size(row.label, trials)),
+                    *(each.compared.median(row.label, task) for task in columns),
+                ]
                 for each in found
                 for row in each.group.rows
             ],
         ),
         further={
             f"Changes: {each.group.name}": Table(
-                ["row", "against", *columns, "verdict"], list(_changes(each.compared, columns))
+                ["row", "against", *columns, "verdict"], list(_changes(each, columns))
             )
             for each in found
             if each.group.pairs
@@ -164,13 +174,11 @@ def _size(label: str, trials: Trials) -> tuple[float | None, float | None]:
     return statistics.median(sum(model.heads) for model in models), encoder
 
 
-def _changes(compared: Compared, columns: Sequence[str]) -> Iterator[list[str | None]]:
+def _changes(found: _Found, columns: Sequence[str]) -> Iterator[list[str | None]]:
+    compared, names = found.compared, found.names
     for pair in compared.changes:
-        yield [*pair, *(compared.cell(pair, task) for task in columns), compared.verdict(pair)]
-
-
-def _medians(found: _Found, label: str, columns: Sequence[str]) -> list[float | None]:
-    return [found.compared.median(label, task) for task in columns]
+        cells = [compared.cell(pair, task) for task in columns]
+        yield [*(names[label] for label in pair), *cells, compared.verdict(pair)]
 
 
 _COLUMNS = ["budget", "label", "against", "task", "seeds", "score", *TESTED]
@@ -188,10 +196,12 @@ def _rows(found: _Found) -> Iterator[list[object]]:
 
 
 def _conclude(found: _Found) -> Iterator[str]:
-    compared, pairs = found.compared, found.group.pairs
+    compared, pairs, names = found.compared, found.group.pairs, found.names
     where = ", ".join(compared.averaged) or "no task"
     if pairs:
-        listed = "; ".join(f"{own} against {base} {compared.in_words((own, base))}" for own, base in pairs)
+        listed = "; ".join(
+            f"{names[own]} against {names[base]} {compared.in_words((own, base))}" for own, base in pairs
+        )
         yield f"{found.group.name[:1].upper()}{found.group.name[1:]}, on average over {where}: {listed}."
     else:
         yield f"{found.group.name}: neither `{_RANDOM}` nor as much training alone is there to compare with."

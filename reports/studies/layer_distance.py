@@ -129,5 +129,5 @@ def _draw(found: Sequence[Group]) -> Figure:
             frame(place, group.name, "layer", title)
             place.set_ylim(bottom=0)
             place.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend(figure, max(axes, key=lambda place: len(place.lines)), inches=1.4)
+    legend(figure, max(axes, key=lambda place: len(place.lines)))
     return figure

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from reports.board import StudyFacts, SweepFacts, TaskFacts
+from reports.names import short_names
 from reports.record import Record
 from reports.studies.content import Findings, Table, Variants, by_task, collapsed_starts
 from reports.studies.figures import legend, panels
@@ -25,6 +26,7 @@ class _Line:
     """One method on one task: scores in points by layers done (0 is the start model) and seed."""
 
     label: str
+    name: str
     scores: dict[int, dict[int, float]]
 
     def changes(self, layers: int) -> dict[int, float]:
@@ -45,7 +47,7 @@ class _Search:
     The last layer is left out: after its training nothing is measured on them.
     """
 
-    label: str
+    name: str
     pruning: list[float]
     whole: list[float]
     """By pruning and the training after it."""
@@ -71,6 +73,7 @@ def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], vari
     """Line up the stages of every method that has them with the start model's score."""
     found = [(task, _lines(task, own, sweep)) for task, own in by_task(sweep, records)]
     found = [(task, lines) for task, lines in found if lines]
+    most = max((line.last for _, lines in found for line in lines), default=0)
     conclusion = [_conclude(task, line) for task, lines in found for line in lines]
     searched = [(task, search) for task, own in by_task(sweep, records) for search in _searches(own)]
     conclusion += [_weigh(task, search) for task, search in searched]
@@ -82,13 +85,17 @@ def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], vari
     return Findings(
         title="Layer by layer: the score while layer after layer is pruned",
         conclusion=[*collapsed_starts(sweep, records), *conclusion],
-        summary=Table(_SUMMARY, [row for task, lines in found for row in _summary(task, lines)]),
+        summary=Table(
+            [*_SUMMARY, *map(str, range(most + 1)), "change at the end"],
+            [_summary(task, line, most) for task, lines in found for line in lines],
+        ),
         table=Table(_COLUMNS, [row for task, lines in found for row in _rows(task, lines)]),
         further={_REWARDED: Table(_SEARCHED, [_weighed(*each) for each in searched])} if searched else {},
         figure=_draw(found) if found else None,
         notes=[
             "The validation score after each layer is descriptive: no method sees it. 0 layers is the start "
-            f"model, the record of {sweep.baseline}. Medians over seeds, bands from lowest to highest.",
+            f"model, the record of {sweep.baseline}. Medians over seeds, bands from lowest to highest; the "
+            "change at the end is a mean over seeds.",
             *([_FLATTERED] if searched else []),
         ],
     )
@@ -97,7 +104,8 @@ def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], vari
 def _lines(task: TaskFacts, records: Sequence[Record], sweep: SweepFacts) -> list[_Line]:
     start = {r.seed: 100 * r.scores[task.primary] for r in records if r.label == sweep.baseline}
     lines = []
-    for label in dict.fromkeys(record.label for record in records):
+    names = short_names(record.label for record in records)
+    for label, called in names.items():
         scores: dict[int, dict[int, float]] = {}
         for record in records:
             for name, stage in record.stages.items() if record.label == label else ():
@@ -106,7 +114,7 @@ def _lines(task: TaskFacts, records: Sequence[Record], sweep: SweepFacts) -> lis
         if scores:
             seeds = {seed for by_seed in scores.values() for seed in by_seed}
             own = {seed: score for seed, score in start.items() if seed in seeds}
-            lines.append(_Line(label, ({0: own} if own else {}) | dict(sorted(scores.items()))))
+            lines.append(_Line(label, called, ({0: own} if own else {}) | dict(sorted(scores.items()))))
     return lines
 
 
@@ -121,11 +129,12 @@ _SEARCHED = ["task", "method", "layers pruned", "by pruning", "by training", "pr
 def _searches(records: Sequence[Record]) -> list[_Search]:
     """Methods whose notes hold each layer's score on the reward examples before it was pruned."""
     found: dict[str, _Search] = {}
+    names = short_names(record.label for record in records)
     for record in records:
         layers = [layer for layer in record.notes.get("layers", ()) if "unpruned" in layer]
         for layer, after in pairwise(layers):
             if layer["removed"]:
-                own = found.setdefault(record.label, _Search(record.label, [], []))
+                own = found.setdefault(record.label, _Search(names[record.label], [], []))
                 masks = (layer["greedy"], layer["best"])
                 own.pruning.append(next(m["gain"] for m in masks if m["removed"] == layer["removed"]))
                 own.whole.append(100 * (after["unpruned"] - layer["unpruned"]))
@@ -134,12 +143,12 @@ def _searches(records: Sequence[Record]) -> list[_Search]:
 
 def _weighed(task: TaskFacts, search: _Search) -> list[object]:
     means = [search.by_pruning, search.by_training]
-    return [task.name, search.label, len(search.whole), *means, len(search.made_up), sum(search.made_up)]
+    return [task.name, search.name, len(search.whole), *means, len(search.made_up), sum(search.made_up)]
 
 
 def _weigh(task: TaskFacts, search: _Search) -> str:
     return (
-        f"{task.title or task.name}, {search.label}, on the reward examples: pruning a layer changes "
+        f"{task.title or task.name}, {search.name}, on the reward examples: pruning a layer changes "
         f"{search.by_pruning:+.1f} points on average, the training after it {search.by_training:+.1f}; of "
         f"{len(search.whole)} layers pruning lost on {len(search.made_up)}, and training made it up on "
         f"{sum(search.made_up)}."
@@ -147,7 +156,7 @@ def _weigh(task: TaskFacts, search: _Search) -> str:
 
 
 _COLUMNS = ["task", "metric", "label", "layers", "seed", "score", "change"]
-_SUMMARY = ["task", "method", "layers", "seeds", "median", "min", "max", "mean change"]
+_SUMMARY = ["task", "method", "seeds"]
 
 
 def _rows(task: TaskFacts, lines: Sequence[_Line]) -> list[list[object]]:
@@ -159,20 +168,19 @@ def _rows(task: TaskFacts, lines: Sequence[_Line]) -> list[list[object]]:
     ]
 
 
-def _summary(task: TaskFacts, lines: Sequence[_Line]) -> list[list[object]]:
-    rows: list[list[object]] = []
-    for line in lines:
-        for layers, seeds in line.scores.items():
-            scores, changes = list(seeds.values()), list(line.changes(layers).values())
-            spread = [statistics.median(scores), min(scores), max(scores)]
-            change = statistics.fmean(changes) if changes else None
-            rows.append([task.name, line.label, layers, len(scores), *spread, change])
-    return rows
+def _summary(task: TaskFacts, line: _Line, most: int) -> list[object]:
+    """Medians after 0, 1, ... `most` layers and the mean change at the end."""
+    medians = [statistics.median(seeds.values()) for seeds in line.scores.values()]
+    by_layers = dict(zip(line.scores, medians, strict=True))
+    changes = line.changes(line.last).values()
+    ends = statistics.fmean(changes) if changes else None
+    seeds = len(line.scores[line.last])
+    return [task.name, line.name, seeds, *(by_layers.get(layers) for layers in range(most + 1)), ends]
 
 
 def _conclude(task: TaskFacts, line: _Line) -> str:
     ends = line.changes(line.last)
-    where = f"{task.title or task.name}, {line.label}"
+    where = f"{task.title or task.name}, {line.name}"
     if not ends:
         return f"{where}: no start model to compare with."
     rising = sum(
@@ -193,17 +201,17 @@ def _draw(found: Sequence[tuple[TaskFacts, Sequence[_Line]]]) -> Figure:
 
     from reports.plots import PALETTE, frame
 
-    labels = list(dict.fromkeys(line.label for _, lines in found for line in lines))
+    names = list(dict.fromkeys(line.name for _, lines in found for line in lines))
     figure, axes = panels(len(found))
     for place, (task, lines) in zip(axes, found, strict=True):
         for line in lines:
-            colour = PALETTE[labels.index(line.label) % len(PALETTE)]
+            colour = PALETTE[names.index(line.name) % len(PALETTE)]
             x, seeds = list(line.scores), [list(by_seed.values()) for by_seed in line.scores.values()]
             low, high = [min(scores) for scores in seeds], [max(scores) for scores in seeds]
             place.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
             y = [statistics.median(scores) for scores in seeds]
-            place.plot(x, y, "-o", color=colour, markersize=4, linewidth=1.4, label=line.label)
+            place.plot(x, y, "-o", color=colour, markersize=4, linewidth=1.4, label=line.name)
         frame(place, task.title or task.name, "layers pruned", f"{task.primary} (points)")
         place.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend(figure, max(axes, key=lambda place: len(place.lines)), inches=3.0)
+    legend(figure, max(axes, key=lambda place: len(place.lines)))
     return figure

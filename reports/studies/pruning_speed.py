@@ -129,5 +129,5 @@ def _draw(rows: Sequence[Sequence[Any]]) -> Figure:
         place.plot(list(ideal), list(ideal.values()), "--", color=INK, linewidth=1.2, label="ideal (FLOPs)")
         place.axhline(0, color=FAINT, linewidth=0.8)
         frame(place, f"{length} tokens", "heads removed (%)", "more examples per second (%)")
-    legend(figure, axes[0], inches=1.4)
+    legend(figure, axes[0])
     return figure

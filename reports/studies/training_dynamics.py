@@ -118,5 +118,5 @@ def _draw(found: Sequence[tuple[TaskFacts, Sequence[_Curve]]]) -> Figure:
             x, y = [100 * share for share in c.scores], [c.mean(share) for share in c.scores]
             place.plot(x, y, "-o", color=colour, markersize=3, linewidth=1.4, label=f"{c.percent:g} %")
         frame(place, task.title or task.name, "heads removed (%)", f"{task.primary} (points)")
-    legend(figure, max(axes, key=lambda place: len(place.lines)), inches=1.0)
+    legend(figure, max(axes, key=lambda place: len(place.lines)))
     return figure

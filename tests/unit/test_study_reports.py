@@ -369,7 +369,11 @@ def test_layerwise_lines_up_every_method_with_the_start_model():
     findings = layerwise.report(study("layerwise"), sweep(), records, dict)
     page = check_files(findings, "layerwise")
     assert "auber: after all 11 layers +3.0 points" in page
-    assert "random:x=1: after all 2 layers -10.0 points" in page
+    assert "random: after all 2 layers -10.0 points" in page
+    heads = ["task", "method", "seeds", *map(str, range(12)), "change at the end"]
+    assert findings.summary.columns == heads
+    assert findings.summary.rows[0][:6] == ["cola", "auber", 2, *map(pytest.approx, (80, 81, 82))]
+    assert findings.summary.rows[1][5:] == [pytest.approx(70), *[None] * 9, pytest.approx(-10)]
     table = rows(findings.table)
     assert {row["label"] for row in table} == {"auber", "random:x=1"}
     own = [row for row in table if (row["label"], row["seed"]) == ("auber", "1")]
