@@ -74,7 +74,14 @@ def write(variants: Mapping[str, Decisions], file: BinaryIO) -> None:
         }
     )
     counted = table.replace_schema_metadata({"classes": str(models[0].count)})
-    pq.write_table(counted, file, compression="zstd", compression_level=9)
+    pq.write_table(
+        counted,
+        file,
+        compression="zstd",
+        compression_level=9,
+        use_dictionary=["variant", "label", "class"],
+        column_encoding={"index": "DELTA_BINARY_PACKED"},  # They count up, model after model.
+    )
 
 
 def read(file: BinaryIO) -> dict[str, Decisions]:
