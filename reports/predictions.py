@@ -45,7 +45,13 @@ def write(predictions: Predictions, file: BinaryIO) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.table(_columns(predictions)), file)
+    pq.write_table(
+        pa.table(_columns(predictions)),
+        file,
+        compression="zstd",
+        use_dictionary=["label"],
+        column_encoding={"index": "DELTA_BINARY_PACKED"},  # They count up; logits are all different.
+    )
 
 
 def read(file: BinaryIO) -> Predictions:

@@ -30,6 +30,14 @@ def test_round_trip_is_exact(classes):
     assert found.logits.dtype == np.float32
 
 
+def test_a_file_takes_little_more_than_its_logits():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(1043, 2)).astype(np.float32)
+    file = io.BytesIO()
+    write(Predictions(np.arange(1043), rng.integers(0, 2, 1043), logits), file)
+    assert len(file.getvalue()) < 1.25 * logits.nbytes
+
+
 def test_in_order_keeps_rows_together():
     ordered = some().in_order()
     assert ordered.index.tolist() == [2, 5, 7, 11]
