@@ -54,7 +54,7 @@ class PretrainedEncoder(
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {**Pretraining.presets, "paper": PAPER}
 
-    preset: Literal["paper", "smoke"] | None = Field(  # type: ignore[assignment]
+    preset: Literal["paper", "smoke"] | None = Field(
         None, description="paper: ALBERT-base as published; smoke: a tenth of the default tokens"
     )
     layers: int = Field(4, ge=1, description="L")

@@ -69,7 +69,7 @@ class Pretraining(TextTraining, SweepPrerequisite):
     # Activations of fewer tokens stay in a processor's cache, which fp32 gains most from; bf16 is a little
     # faster in two parts than in four, as weights are converted and gradients added up for each.
     accumulation: int = Field(2, ge=1, description="parts in which the batch of a step is computed")
-    preset: Literal["smoke"] | None = Field(None, description="smoke: a tenth of the default tokens")
+    preset: str | None = Field(None, description="one of `presets`, as each work says")
     vocabulary: int = Field(8000, ge=64, description="entries of the vocabulary trained on the corpus")
     tokenizer: Literal["wordpiece", "unigram"] = Field(
         "wordpiece", description="kind of the vocabulary; unigram is ALBERT's SentencePiece"

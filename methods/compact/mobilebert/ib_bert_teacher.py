@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -29,6 +29,7 @@ class IbBertTeacher(
     layers, `hidden` 512, `inner` 1024 and `embedding` 128.
     """
 
+    preset: Literal["smoke"] | None = Field(None, description="smoke: a tenth of the default tokens")
     objective: Objective = Field("mlm+nsp", description="what is learnt beside masked words")
     layers: int = Field(4, ge=1, description="blocks, the student's too")
     heads: int = Field(4, ge=1, description="attention heads of a block, the student's too")

@@ -37,6 +37,7 @@ class MobileBertTransfer(
     schedule's own: 2 % in the last phase, a tenth of each before.
     """
 
+    preset: Literal["smoke"] | None = Field(None, description="smoke: a tenth of the default tokens")
     teacher: IbBertTeacher = Field(IbBertTeacher(), description="who teaches")
     objective: Objective = Field("mlm+nsp", description="what is learnt beside masked words")
     inner: int = Field(32, ge=4, description="width inside a block")
