@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -26,7 +26,6 @@ class _Line:
     """One method on one task: scores in points by layers done (0 is the start model) and seed."""
 
     label: str
-    name: str
     scores: dict[int, dict[int, float]]
 
     def changes(self, layers: int) -> dict[int, float]:
@@ -47,7 +46,7 @@ class _Search:
     The last layer is left out: after its training nothing is measured on them.
     """
 
-    name: str
+    label: str
     pruning: list[float]
     whole: list[float]
     """By pruning and the training after it."""
@@ -74,9 +73,11 @@ def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], vari
     found = [(task, _lines(task, own, sweep)) for task, own in by_task(sweep, records)]
     found = [(task, lines) for task, lines in found if lines]
     most = max((line.last for _, lines in found for line in lines), default=0)
-    conclusion = [_conclude(task, line) for task, lines in found for line in lines]
+    names = short_names(line.label for _, lines in found for line in lines)
+    conclusion = [_conclude(task, line, names) for task, lines in found for line in lines]
     searched = [(task, search) for task, own in by_task(sweep, records) for search in _searches(own)]
-    conclusion += [_weigh(task, search) for task, search in searched]
+    weighed = [_weighed(task, search, names) for task, search in searched]
+    conclusion += [_weigh(task, search, names) for task, search in searched]
     if not found:
         conclusion = [
             "No method of this sweep has left a score after each layer (stages layer-0, layer-1, ...): run a "
@@ -87,11 +88,11 @@ def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], vari
         conclusion=[*collapsed_starts(sweep, records), *conclusion],
         summary=Table(
             [*_SUMMARY, *map(str, range(most + 1)), "change at the end"],
-            [_summary(task, line, most) for task, lines in found for line in lines],
+            [_summary(task, line, names, most) for task, lines in found for line in lines],
         ),
         table=Table(_COLUMNS, [row for task, lines in found for row in _rows(task, lines)]),
-        further={_REWARDED: Table(_SEARCHED, [_weighed(*each) for each in searched])} if searched else {},
-        figure=_draw(found) if found else None,
+        further={_REWARDED: Table(_SEARCHED, weighed)} if weighed else {},
+        figure=_draw(found, names) if found else None,
         notes=[
             "The validation score after each layer is descriptive: no method sees it. 0 layers is the start "
             f"model, the record of {sweep.baseline}. Medians over seeds, bands from lowest to highest; the "
@@ -104,8 +105,7 @@ def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], vari
 def _lines(task: TaskFacts, records: Sequence[Record], sweep: SweepFacts) -> list[_Line]:
     start = {r.seed: 100 * r.scores[task.primary] for r in records if r.label == sweep.baseline}
     lines = []
-    names = short_names(record.label for record in records)
-    for label, called in names.items():
+    for label in dict.fromkeys(record.label for record in records):
         scores: dict[int, dict[int, float]] = {}
         for record in records:
             for name, stage in record.stages.items() if record.label == label else ():
@@ -114,7 +114,7 @@ def _lines(task: TaskFacts, records: Sequence[Record], sweep: SweepFacts) -> lis
         if scores:
             seeds = {seed for by_seed in scores.values() for seed in by_seed}
             own = {seed: score for seed, score in start.items() if seed in seeds}
-            lines.append(_Line(label, called, ({0: own} if own else {}) | dict(sorted(scores.items()))))
+            lines.append(_Line(label, ({0: own} if own else {}) | dict(sorted(scores.items()))))
     return lines
 
 
@@ -129,26 +129,26 @@ _SEARCHED = ["task", "method", "layers pruned", "by pruning", "by training", "pr
 def _searches(records: Sequence[Record]) -> list[_Search]:
     """Methods whose notes hold each layer's score on the reward examples before it was pruned."""
     found: dict[str, _Search] = {}
-    names = short_names(record.label for record in records)
     for record in records:
         layers = [layer for layer in record.notes.get("layers", ()) if "unpruned" in layer]
         for layer, after in pairwise(layers):
             if layer["removed"]:
-                own = found.setdefault(record.label, _Search(names[record.label], [], []))
+                own = found.setdefault(record.label, _Search(record.label, [], []))
                 masks = (layer["greedy"], layer["best"])
                 own.pruning.append(next(m["gain"] for m in masks if m["removed"] == layer["removed"]))
                 own.whole.append(100 * (after["unpruned"] - layer["unpruned"]))
     return list(found.values())
 
 
-def _weighed(task: TaskFacts, search: _Search) -> list[object]:
+def _weighed(task: TaskFacts, search: _Search, names: Mapping[str, str]) -> list[object]:
     means = [search.by_pruning, search.by_training]
-    return [task.name, search.name, len(search.whole), *means, len(search.made_up), sum(search.made_up)]
+    layers = [len(search.made_up), sum(search.made_up)]
+    return [task.name, names[search.label], len(search.whole), *means, *layers]
 
 
-def _weigh(task: TaskFacts, search: _Search) -> str:
+def _weigh(task: TaskFacts, search: _Search, names: Mapping[str, str]) -> str:
     return (
-        f"{task.title or task.name}, {search.name}, on the reward examples: pruning a layer changes "
+        f"{task.title or task.name}, {names[search.label]}, on the reward examples: pruning a layer changes "
         f"{search.by_pruning:+.1f} points on average, the training after it {search.by_training:+.1f}; of "
         f"{len(search.whole)} layers pruning lost on {len(search.made_up)}, and training made it up on "
         f"{sum(search.made_up)}."
@@ -168,19 +168,19 @@ def _rows(task: TaskFacts, lines: Sequence[_Line]) -> list[list[object]]:
     ]
 
 
-def _summary(task: TaskFacts, line: _Line, most: int) -> list[object]:
+def _summary(task: TaskFacts, line: _Line, names: Mapping[str, str], most: int) -> list[object]:
     """Medians after 0, 1, ... `most` layers and the mean change at the end."""
     medians = [statistics.median(seeds.values()) for seeds in line.scores.values()]
     by_layers = dict(zip(line.scores, medians, strict=True))
     changes = line.changes(line.last).values()
     ends = statistics.fmean(changes) if changes else None
-    seeds = len(line.scores[line.last])
-    return [task.name, line.name, seeds, *(by_layers.get(layers) for layers in range(most + 1)), ends]
+    row = [task.name, names[line.label], len(line.scores[line.last])]
+    return [*row, *(by_layers.get(layers) for layers in range(most + 1)), ends]
 
 
-def _conclude(task: TaskFacts, line: _Line) -> str:
+def _conclude(task: TaskFacts, line: _Line, names: Mapping[str, str]) -> str:
     ends = line.changes(line.last)
-    where = f"{task.title or task.name}, {line.name}"
+    where = f"{task.title or task.name}, {names[line.label]}"
     if not ends:
         return f"{where}: no start model to compare with."
     rising = sum(
@@ -196,21 +196,21 @@ def _conclude(task: TaskFacts, line: _Line) -> str:
     )
 
 
-def _draw(found: Sequence[tuple[TaskFacts, Sequence[_Line]]]) -> Figure:
+def _draw(found: Sequence[tuple[TaskFacts, Sequence[_Line]]], names: Mapping[str, str]) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
     from reports.plots import PALETTE, frame
 
-    names = list(dict.fromkeys(line.name for _, lines in found for line in lines))
+    labels = list(names)
     figure, axes = panels(len(found))
     for place, (task, lines) in zip(axes, found, strict=True):
         for line in lines:
-            colour = PALETTE[names.index(line.name) % len(PALETTE)]
+            colour = PALETTE[labels.index(line.label) % len(PALETTE)]
             x, seeds = list(line.scores), [list(by_seed.values()) for by_seed in line.scores.values()]
             low, high = [min(scores) for scores in seeds], [max(scores) for scores in seeds]
             place.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
             y = [statistics.median(scores) for scores in seeds]
-            place.plot(x, y, "-o", color=colour, markersize=4, linewidth=1.4, label=line.name)
+            place.plot(x, y, "-o", color=colour, markersize=4, linewidth=1.4, label=names[line.label])
         frame(place, task.title or task.name, "layers pruned", f"{task.primary} (points)")
         place.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(figure, max(axes, key=lambda place: len(place.lines)))
