@@ -199,7 +199,7 @@ def ui(
     typer.echo(f"MLflow at http://{host}:{port} (Ctrl-C ends it)")
     code = 0  # Ctrl-C is how a page is closed, not a failure.
     with contextlib.suppress(Interrupted), interruptible():
-        # In a session of its own: the terminal's Ctrl-C would reach it beside ours, and twice is a crash.
+        # In a session of its own, which the terminal's Ctrl-C does not reach: we end it, once, in order.
         command = ui_command(where, host, port)
         server = subprocess.Popen(command, env=ui_environment(), start_new_session=True)
         try:
