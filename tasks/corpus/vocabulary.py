@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Kind = Literal["wordpiece", "unigram"]
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+VERSION = 2
+"""Of what `train` makes of a corpus; caches are named by it."""
 
 
 def train(corpus: Corpus, kind: Kind, size: int, folder: Path, *, offline: bool = False) -> Path:
@@ -39,8 +41,13 @@ def train(corpus: Corpus, kind: Kind, size: int, folder: Path, *, offline: bool 
     from transformers import PreTrainedTokenizerFast
 
     backend = _wordpiece() if kind == "wordpiece" else _unigram()
+    numbered = [*SPECIAL, *(_continuing(backend, corpus, offline) if kind == "wordpiece" else ())]
     with _one_thread():
-        backend.train_from_iterator(_paragraphs(corpus, offline), _trainer(kind, size))
+        backend.train_from_iterator(_paragraphs(corpus, offline), _trainer(kind, size, numbered))
+    if kind == "wordpiece":
+        # What came first counts as special until the entries are taken out of the trained one.
+        backend = _wordpiece(backend.get_vocab())
+        backend.add_special_tokens(list(SPECIAL))
     if backend.get_vocab_size() < size:
         raise BadInput(
             f"vocabulary: the corpus {corpus.name!r} gives {backend.get_vocab_size()} entries, "
@@ -65,10 +72,23 @@ def _paragraphs(corpus: Corpus, offline: bool) -> Iterator[str]:
         yield from document
 
 
-def _wordpiece() -> Tokenizer:
+def _continuing(backend: Tokenizer, corpus: Corpus, offline: bool) -> list[str]:
+    """Return the entries of single characters within words, sorted.
+
+    The trainer numbers them in the order of a hash table, which is another each time, and of pairs that are
+    equally frequent it takes that of lower numbers. Entries that come first have their numbers already.
+    """
+    words: set[str] = set()
+    for paragraph in _paragraphs(corpus, offline):
+        text = backend.normalizer.normalize_str(paragraph)
+        words.update(word for word, _ in backend.pre_tokenizer.pre_tokenize_str(text))
+    return [f"##{character}" for character in sorted({each for word in words for each in word[1:]})]
+
+
+def _wordpiece(entries: dict[str, int] | None = None) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    backend = Tokenizer(models.WordPiece(entries or {}, unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
@@ -94,10 +114,10 @@ def _unigram() -> Tokenizer:
     return backend
 
 
-def _trainer(kind: Kind, size: int) -> Any:
+def _trainer(kind: Kind, size: int, numbered: list[str]) -> Any:
     from tokenizers import trainers
 
-    shared: dict[str, Any] = {"vocab_size": size, "special_tokens": list(SPECIAL), "show_progress": False}
+    shared: dict[str, Any] = {"vocab_size": size, "special_tokens": numbered, "show_progress": False}
     if kind == "wordpiece":
         return trainers.WordPieceTrainer(**shared)
     return trainers.UnigramTrainer(unk_token="[UNK]", **shared)
