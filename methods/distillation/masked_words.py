@@ -73,11 +73,10 @@ def masked_words(run: Run, student: PreTrainedModel) -> Iterator[Callable[[PreTr
     def loss(model: PreTrainedModel, batch: Batch) -> Tensor:
         ids = batch.inputs["input_ids"]
         shown, chosen = mask(ids, special, backend.mask_token_id, words.num_embeddings)
-        if not chosen.any():  # A small batch of short texts may have nothing to guess.
-            return torch.zeros((), device=ids.device)
         hidden = model.base_model(**{**batch.inputs, "input_ids": shown}).last_hidden_state
-        logits = model.word_head(hidden[chosen], words.weight)
-        return F.cross_entropy(logits.float(), ids[chosen])
+        logits = model.word_head(hidden[chosen], words.weight).float()
+        # A small batch of short texts may have nothing to guess: then 0, and so are all gradients.
+        return F.cross_entropy(logits, ids[chosen]) if len(logits) else logits.sum()
 
     try:
         yield loss

@@ -16,6 +16,7 @@ from methods.distillation.masked_words import mask, masked_words
 from methods.distillation.student import student_of
 from methods.distillation.triple_loss import direction, triple_loss
 from tasks.batches import collate
+from tasks.tokens import tokenizer
 
 
 def test_it_starts_from_spread_layers_of_the_teacher(run):
@@ -102,6 +103,19 @@ def test_masked_words_train_the_encoder_through_tied_embeddings_and_leave_no_hea
         assert guess(student, batch).item() < before
     assert list(student.state_dict()) == names
     assert student.classifier.weight.grad is None or student.classifier.weight.grad.abs().sum() == 0
+
+
+def test_a_batch_without_words_to_guess_has_no_loss_and_no_gradient(run):
+    trial = run(layers=4)
+    write_tokenizer(Path(trial.model.path))
+    student = student_of(trial, DistilBERT())
+    batch = collate(trial.train, np.arange(1))
+    batch.inputs["input_ids"].fill_(tokenizer(trial.model.path, None).backend.pad_token_id)
+    with masked_words(trial, student) as guess:
+        value = guess(student, batch)
+        value.backward()
+        assert value.item() == 0
+        assert all(p.grad is None or not p.grad.any() for p in student.parameters())
 
 
 def test_masked_words_count_twice_in_cost(run):
