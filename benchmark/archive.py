@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmark.assignment import cache_folder
 from benchmark.files import sha256
@@ -18,6 +20,9 @@ from tasks.errors import BadInput
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """Every member's time of change: equal records give an equal file."""
+
+_FROM_ROOT = re.compile(r"(?<![\w:/.])/(?:[^\s/'\"]+/)*([^\s/'\"]+)/?")
+"""A path from the root as a whole word or an option's value; what follows a scheme or a host is none."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ def pack(store: Store, manifest: Manifest, target: Path) -> Packed:
         raise BadInput(f"{store.url}: no finished trial to export")
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        _add(archive, FILE, manifest.model_dump_json(indent=1).encode())
+        _add(archive, FILE, Manifest(**_placeless(manifest.model_dump())).model_dump_json(indent=1).encode())
         for key, record in sorted(found.items()):
             bare = _bare(record)
             _add(archive, f"records/{key}/record.json", bare.model_dump_json(indent=1).encode())
@@ -121,6 +126,17 @@ def _opened(archive: Path) -> zipfile.ZipFile:
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     archive.writestr(zipfile.ZipInfo(name, _EPOCH), content, zipfile.ZIP_DEFLATED, compresslevel=9)
+
+
+def _placeless(value: Any) -> Any:
+    """A value in which every path from this machine's root is its last name."""
+    if isinstance(value, str):
+        return _FROM_ROOT.sub(r"\1", value)
+    if isinstance(value, Mapping):
+        return {name: _placeless(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_placeless(each) for each in value]
+    return value
 
 
 def _bare(record: Record) -> Record:

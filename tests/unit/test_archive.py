@@ -26,6 +26,9 @@ SWEEP = {
     "seeds": 2,
     "latency": None,
 }
+COMMAND = (
+    "leanboard run '/home/me/my sweeps/first.yaml' --set data=/home/me/glue -o s3://bucket/results --limit 9"
+)
 
 
 @pytest.fixture
@@ -46,7 +49,7 @@ def job(tmp_path, monkeypatch):
 @pytest.fixture
 def archive(job, tmp_path):
     target = tmp_path / "published" / "first.zip"
-    pack(job.store, describe(job, "leanboard run first.yaml"), target)
+    pack(job.store, describe(job, COMMAND), target)
     return target
 
 
@@ -58,8 +61,15 @@ def test_an_archive_holds_no_weights_and_no_place_of_this_machine(archive):
     assert b'"source": "glue"' in text
 
 
+def test_the_command_keeps_last_names_and_addresses(archive):
+    _, manifest = open_archive(archive)
+    assert manifest.sweep.command == (
+        "leanboard run 'my sweeps/first.yaml' --set data=glue -o s3://bucket/results --limit 9"
+    )
+
+
 def test_equal_records_give_an_equal_file(job, archive, tmp_path):
-    pack(job.store, describe(job, "leanboard run first.yaml"), tmp_path / "again.zip")
+    pack(job.store, describe(job, COMMAND), tmp_path / "again.zip")
     assert archive.read_bytes() == (tmp_path / "again.zip").read_bytes()
 
 
