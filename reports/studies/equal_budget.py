@@ -13,6 +13,7 @@ from reports.decisions import RESULT
 from reports.names import short_names
 from reports.record import Record
 from reports.statistics.replicates import REPLICATES
+from reports.studies import forest
 from reports.studies.content import Findings, Table, Variants
 from reports.studies.steps import AVERAGE, TESTED, Compared, Pair, compare_pairs
 from reports.trials import Trials, by_trial
@@ -80,12 +81,14 @@ def report(
             if each.group.pairs
         },
         table=Table(_COLUMNS, [row for each in found for row in _rows(each)]),
+        figure=forest.draw({each.group.name: _forest(each) for each in found}, "change in points, average"),
         notes=[
             "Scores are medians over seeds in points; heads and parameters are medians over seeds and tasks. "
             "Changes are mean paired differences, the row minus the one it is compared with, with their "
             "95 % interval, new seeds and new examples; a star marks those significant after "
             "Benjamini-Hochberg over the pairs and tasks of the budget. The verdict is that on the average, "
-            "Holm over the pairs of the budget. Rows of different budgets are not compared.",
+            "Holm over the pairs of the budget; in the figure a filled point is significant. Rows of "
+            "different budgets are not compared.",
             f"`{_CONTROL}` removes nothing: it is what as much training alone gives. `greedy-heads` takes as "
             "many evaluations as the method it follows, and chooses the number of heads itself.",
         ],
@@ -179,6 +182,15 @@ def _changes(found: _Found, columns: Sequence[str]) -> Iterator[list[str | None]
     for pair in compared.changes:
         cells = [compared.cell(pair, task) for task in columns]
         yield [*(names[label] for label in pair), *cells, compared.verdict(pair)]
+
+
+def _forest(found: _Found) -> forest.Forest:
+    compared, names = found.compared, found.names
+    return {
+        f"{names[own]} against {names[base]}": changes[AVERAGE]
+        for (own, base), changes in compared.changes.items()
+        if AVERAGE in changes
+    }
 
 
 _COLUMNS = ["budget", "label", "against", "task", "seeds", "score", *TESTED]

@@ -73,6 +73,23 @@ def test_rows_are_grouped_by_what_they_remove_and_one_alone_has_no_table(finding
     }
 
 
+def test_the_figure_has_every_change_on_average_with_its_interval(findings):
+    drawn = {}
+    for axes in findings.figure.axes:
+        names = [label.get_text() for label in axes.get_yticklabels()]
+        spans = [collection.get_segments()[0][:, 0].tolist() for collection in axes.collections]
+        drawn[axes.get_title(loc="left")] = dict(zip(names, spans, strict=True))
+    columns = findings.table.columns
+    rows = [dict(zip(columns, row, strict=True)) for row in findings.table.rows]
+    averages = [row for row in rows if row["against"] and row["task"] == "average"]
+    assert len(averages) == sum(map(len, drawn.values())) > 0
+    for row in averages:
+        own, base = (row[name].split(":")[0] for name in ("label", "against"))
+        assert drawn[row["budget"]][f"{own} against {base}"] == pytest.approx([row["low"], row["high"]])
+    limits = {axes.get_xlim() for axes in findings.figure.axes}
+    assert len(limits) == 1  # Panels are read beside one another.
+
+
 def test_the_followed_is_compared_with_its_followers_and_a_share_with_chance_and_training(findings):
     pairs = {
         heading: [(own.split(":")[0], base.split(":")[0]) for own, base, *_ in table.rows]
