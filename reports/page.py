@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 MARKS = {"better": "▲", "worse": "▼", "equivalent": "=", "within noise": "~", "none": "·"}
+MOST_SENTENCES = 4
+"""Rows within noise that get a sentence each; more of them share one."""
 METRICS = {"accuracy": "accuracy", "f1": "F1", "matthews": "Matthews correlation"}
 
 
@@ -33,6 +35,9 @@ def to_html(board: Leaderboard, figures: Mapping[str, str]) -> str:
     tables = [("overall", board.overall)] if board.overall else []
     tables += [(task.name, board.of(task.name)) for task in board.sweep.tasks]
     cells = {(row.label, row.task): row for row in board.rows}
+    compared = [row for row in board.overall if row.delta is not None]
+    noise = [row for row in compared if row.verdict == "within noise"]
+    together = noise if len(noise) > MOST_SENTENCES else []
     return (
         _environment()
         .get_template("leaderboard.html")
@@ -45,7 +50,8 @@ def to_html(board: Leaderboard, figures: Mapping[str, str]) -> str:
             timed=next((row.latency for row in board.rows if row.latency), None),
             cells=cells,
             figures={name: Markup(inline(svg, name)) for name, svg in figures.items()},
-            sentences=[(row, sentence(row, board)) for row in board.overall if row.delta is not None],
+            sentences=[(row, sentence(row, board)) for row in compared if row not in together],
+            together=together,
             papers={m.label: m.paper for m in board.sweep.methods},
             titles={task.name: title(task) for task in board.sweep.tasks},
             families=[f for f in FAMILIES if any(m.family == f for m in board.sweep.methods)],

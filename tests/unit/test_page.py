@@ -8,7 +8,7 @@ from boards import METHODS, TASKS, make
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from reports.leaderboard import build
-from reports.page import minus, to_html
+from reports.page import MOST_SENTENCES, minus, to_html
 from reports.plots import scatters, to_png, to_svg
 from reports.publish import render
 from reports.sparks import Scale, change_scale, forest, score_scale, strip
@@ -128,6 +128,21 @@ def test_says_what_must_be_said(page, board):
         assert word.lower() in text.lower()
     for row in (*board.overall, *board.rows):
         assert f"{row.median:.1f}" in text
+
+
+@pytest.mark.parametrize("rows", [4, 5])
+def test_many_rows_within_noise_share_a_sentence(rows):
+    methods = {"finetune": METHODS["finetune"]}
+    methods |= {f"random-heads:heads=0.{row}": ("pruning", {}, 0.0, 9.0) for row in range(1, rows + 1)}
+    methods["kd:layers=1"] = ("distillation", {}, -0.2, 5.3)
+    made = make(faults=False, tasks={"sst2": TASKS["sst2"]}, methods=methods)
+    board = build(made.records, made.predictions, made.sweep, replicates=500)
+    assert [row.verdict for row in board.overall].count("within noise") == rows
+    text = " ".join(Page(to_html(board, {})).text.split())
+    apart = text.count("cannot be told from finetune: the change could be")
+    assert apart == (0 if rows > MOST_SENTENCES else rows)
+    assert (f"{rows} methods cannot be told from finetune" in text) == (rows > MOST_SENTENCES)
+    assert text.count("kd:layers=1 loses") == 1
 
 
 def test_user_text_cannot_break_out():
