@@ -16,34 +16,36 @@ Forest = Mapping[str, Change]
 
 
 def draw(forests: Mapping[str, Forest], x: str) -> Figure | None:
-    """Draw a panel for each forest that has changes; None where none has.
+    """Draw all forests on one scale, each under its name; None where there is no change.
 
     Args:
-        forests: by title.
-        x: what a change is, below every panel.
+        forests: by name.
+        x: what a change is, below the axis.
     """
     from reports.plots import FAINT, PALETTE, frame
 
-    drawn = {title: forest for title, forest in forests.items() if forest}
+    drawn = {name: forest for name, forest in forests.items() if forest}
     if not drawn:
         return None
-    lines = max(map(len, drawn.values()))
-    ends = [end for forest in drawn.values() for change in forest.values() for end in (*change.interval, 0.0)]
-    margin = 0.04 * (max(ends) - min(ends))
-    figure, axes = panels(len(drawn), width=5.6, height=1.3 + 0.27 * lines, most=2)
-    for place, (title, forest) in zip(axes, drawn.items(), strict=True):
-        frame(place, title, x, "")
-        place.grid(visible=False)
-        place.axvline(0, color=FAINT, linewidth=0.8, linestyle="--")
-        for y, change in enumerate(forest.values()):
+    names = [line for name, forest in drawn.items() for line in (name, *forest)]
+    figure, (place,) = panels(1, width=7.2, height=0.8 + 0.21 * len(names))
+    frame(place, "", x, "")
+    place.grid(visible=False)
+    place.axvline(0, color=FAINT, linewidth=0.8, linestyle="--")
+    y = 0
+    for forest in drawn.values():
+        for line, change in enumerate(forest.values(), start=y + 1):
             # What is significant is filled, so that the verdict does not rest on colour.
             significant = change.verdict in ("better", "worse")
             colour = PALETTE[1 if change.verdict == "worse" else 0]
-            place.hlines(y, *change.interval, color=colour, linewidth=1.4, alpha=0.6)
+            place.hlines(line, *change.interval, color=colour, linewidth=1.4, alpha=0.6)
             fill = colour if significant else "white"
-            place.plot(change.mean, y, "o", color=colour, markerfacecolor=fill, markersize=5)
-        place.set_yticks(range(len(forest)), list(forest))
-        # One scale for all panels, in both directions; the first line is on top.
-        place.set_ylim(lines - 0.4, -0.6)
-        place.set_xlim(min(ends) - margin, max(ends) + margin)
+            place.plot(change.mean, line, "o", color=colour, markerfacecolor=fill, markersize=5)
+        y += 1 + len(forest)
+    place.set_yticks(range(len(names)), names)
+    place.set_ylim(len(names) - 0.4, -0.8)
+    place.tick_params(axis="y", length=0)
+    for label in place.get_yticklabels():
+        if label.get_text() in drawn:
+            label.set_fontweight("bold")
     return figure
