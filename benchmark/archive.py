@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -21,8 +22,11 @@ from tasks.errors import BadInput
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """Every member's time of change: equal records give an equal file."""
 
-_FROM_ROOT = re.compile(r"(?<![\w:/.])/(?:[^\s/'\"]+/)*([^\s/'\"]+)/?")
-"""A path from the root as a whole word or an option's value; what follows a scheme or a host is none."""
+_LEADS_THERE = re.compile(r"^(?:file:/*|~?/|[A-Za-z]:[\\/])(?:.*[\\/](?=[^\\/]))?")
+"""What stands before the last name of a path from a root, a home or a drive."""
+
+_BETWEEN = re.compile(r"([\[\]{},]\s*|:\s+)")
+"""What parts the entries of a list or a mapping in YAML."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,9 @@ class Packed:
 
 
 def pack(store: Store, manifest: Manifest, target: Path) -> Packed:
-    """Write the whole records of a manifest into an archive: predictions and artifacts, no weights, no paths.
+    """Write the whole records of a manifest into an archive: predictions and artifacts, no weights.
 
+    Nothing in it says where on this machine files lay, unless a field of a method does.
     A record whose weights are left out is one other nodes cannot start from; its row still counts.
 
     Args:
@@ -51,7 +56,7 @@ def pack(store: Store, manifest: Manifest, target: Path) -> Packed:
         raise BadInput(f"{store.url}: no finished trial to export")
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        _add(archive, FILE, Manifest(**_placeless(manifest.model_dump())).model_dump_json(indent=1).encode())
+        _add(archive, FILE, _placeless(manifest).model_dump_json(indent=1).encode())
         for key, record in sorted(found.items()):
             bare = _bare(record)
             _add(archive, f"records/{key}/record.json", bare.model_dump_json(indent=1).encode())
@@ -128,15 +133,27 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     archive.writestr(zipfile.ZipInfo(name, _EPOCH), content, zipfile.ZIP_DEFLATED, compresslevel=9)
 
 
-def _placeless(value: Any) -> Any:
-    """A value in which every path from this machine's root is its last name."""
-    if isinstance(value, str):
-        return _FROM_ROOT.sub(r"\1", value)
+def _placeless(manifest: Manifest) -> Manifest:
+    """The manifest whose command and settings name files of this machine by their last name."""
+    sweep = manifest.sweep
+    words = [_last_name(word) for word in shlex.split(sweep.command)]
+    changes = {"command": shlex.join(words), "config": _last_names(sweep.config)}
+    return manifest.model_copy(update={"sweep": sweep.model_copy(update=changes)})
+
+
+def _last_names(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _placeless(each) for name, each in value.items()}
+        return {name: _last_names(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_placeless(each) for each in value]
-    return value
+        return [_last_names(each) for each in value]
+    return _last_name(value) if isinstance(value, str) else value
+
+
+def _last_name(word: str) -> str:
+    """A word with each path from a root, alone, behind `KEY=` or in a list, as the last name of it."""
+    key, equals, value = word.rpartition("=")
+    parts = _BETWEEN.split(value) if value[:1] in ("[", "{") else [value]
+    return key + equals + "".join(_LEADS_THERE.sub("", part) for part in parts)
 
 
 def _bare(record: Record) -> Record:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+
+
+def quick_dropout(model: nn.Module) -> AbstractContextManager[Any]:
+    """`QuickDropout` for a forward pass of `model`, unless it runs again, without this, on the way back."""
+    return nullcontext() if getattr(model, "is_gradient_checkpointing", False) else QuickDropout()
 
 
 class QuickDropout(TorchFunctionMode):
@@ -29,11 +35,12 @@ class QuickDropout(TorchFunctionMode):
 
 
 def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    if not training or inplace or not 0 < p < 1 or input.device.type != "cpu":
+    dropped = round(p * 2**16)
+    if not training or inplace or not 0 < dropped < 2**16 or input.device.type != "cpu":
         return F.dropout(input, p, training, inplace)
     elements = input.numel()
-    bits = torch.empty((elements + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    bits = torch.empty((elements + 3) // 4, dtype=torch.int64, device=input.device).random_(-(2**63), None)
     bits = bits.view(torch.int16)[:elements].view(input.shape)
     # Of the 2**16 numbers from -2**15 upwards as many lie below the bound as are to be dropped.
-    kept = (bits >= round(p * 2**16) - 2**15).to(input.dtype)
+    kept = (bits >= dropped - 2**15).to(input.dtype)
     return input * kept.div_(1 - p)

@@ -19,7 +19,7 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import PreTrainedModel
 
 from methods.attention import fastest_attention
-from methods.dropout import QuickDropout
+from methods.dropout import quick_dropout
 from methods.flops import flops_by_length
 from methods.settings import Training
 from reports.record import Cost
@@ -139,7 +139,7 @@ def descend(
         taken = list(islice(batches, accumulate))
         total = torch.zeros((), device=device)
         for batch in taken:
-            with QuickDropout(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+            with quick_dropout(model), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
                 value = loss(model, batch.to(device)) / len(taken)
             value.backward()
             total += value.detach()

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from reports.board import Leaderboard, Row, TaskFacts
+from reports.names import short_names
 from reports.plots import FAMILIES, inline
 from reports.sparks import change_scale, forest, score_scale, strip
 from reports.statistics.verdicts import signed
@@ -38,6 +39,8 @@ def to_html(board: Leaderboard, figures: Mapping[str, str]) -> str:
     compared = [row for row in board.overall if row.delta is not None]
     noise = [row for row in compared if row.verdict == "within noise"]
     together = noise if len(noise) > MOST_SENTENCES else []
+    apart = [row for row in compared if not together or row.verdict != "within noise"]
+    names = short_names(row.label for row in board.overall)
     return (
         _environment()
         .get_template("leaderboard.html")
@@ -50,8 +53,8 @@ def to_html(board: Leaderboard, figures: Mapping[str, str]) -> str:
             timed=next((row.latency for row in board.rows if row.latency), None),
             cells=cells,
             figures={name: Markup(inline(svg, name)) for name, svg in figures.items()},
-            sentences=[(row, sentence(row, board)) for row in compared if row not in together],
-            together=together,
+            sentences=[(row, sentence(row, board)) for row in apart],
+            together=[names[row.label] for row in together],
             papers={m.label: m.paper for m in board.sweep.methods},
             titles={task.name: title(task) for task in board.sweep.tasks},
             families=[f for f in FAMILIES if any(m.family == f for m in board.sweep.methods)],

@@ -81,14 +81,14 @@ def report(
             if each.group.pairs
         },
         table=Table(_COLUMNS, [row for each in found for row in _rows(each)]),
-        figure=forest.draw({each.group.name: _forest(each) for each in found}, "change in points, average"),
+        figure=forest.draw({each.group.name: _forest(each) for each in found}, "average change, in points"),
         notes=[
             "Scores are medians over seeds in points; heads and parameters are medians over seeds and tasks. "
             "Changes are mean paired differences, the row minus the one it is compared with, with their "
             "95 % interval, new seeds and new examples; a star marks those significant after "
             "Benjamini-Hochberg over the pairs and tasks of the budget. The verdict is that on the average, "
-            "Holm over the pairs of the budget; in the figure a filled point is significant. Rows of "
-            "different budgets are not compared.",
+            "Holm over the pairs of the budget; in the figure a filled point is better or worse, a square "
+            "equivalent. Rows of different budgets are not compared.",
             f"`{_CONTROL}` removes nothing: it is what as much training alone gives. `greedy-heads` takes as "
             "many evaluations as the method it follows, and chooses the number of heads itself.",
         ],

@@ -18,6 +18,8 @@ Forest = Mapping[str, Change]
 def draw(forests: Mapping[str, Forest], x: str) -> Figure | None:
     """Draw all forests on one scale, each under its name; None where there is no change.
 
+    A point is filled where the verdict is better or worse, a square where it is equivalent, else hollow.
+
     Args:
         forests: by name.
         x: what a change is, below the axis.
@@ -32,20 +34,21 @@ def draw(forests: Mapping[str, Forest], x: str) -> Figure | None:
     frame(place, "", x, "")
     place.grid(visible=False)
     place.axvline(0, color=FAINT, linewidth=0.8, linestyle="--")
-    y = 0
+    headings, y = [], 0
     for forest in drawn.values():
-        for line, change in enumerate(forest.values(), start=y + 1):
-            # What is significant is filled, so that the verdict does not rest on colour.
-            significant = change.verdict in ("better", "worse")
+        headings.append(y)
+        for change in forest.values():
+            y += 1
+            # Told apart by fill and shape, so that no verdict rests on colour.
             colour = PALETTE[1 if change.verdict == "worse" else 0]
-            place.hlines(line, *change.interval, color=colour, linewidth=1.4, alpha=0.6)
-            fill = colour if significant else "white"
-            place.plot(change.mean, line, "o", color=colour, markerfacecolor=fill, markersize=5)
-        y += 1 + len(forest)
+            marker = "s" if change.verdict == "equivalent" else "o"
+            fill = colour if change.verdict in ("better", "worse") else "white"
+            place.hlines(y, *change.interval, color=colour, linewidth=1.4, alpha=0.6)
+            place.plot(change.mean, y, marker, color=colour, markerfacecolor=fill, markersize=5)
+        y += 1
     place.set_yticks(range(len(names)), names)
     place.set_ylim(len(names) - 0.4, -0.8)
     place.tick_params(axis="y", length=0)
-    for label in place.get_yticklabels():
-        if label.get_text() in drawn:
-            label.set_fontweight("bold")
+    for heading in headings:
+        place.get_yticklabels()[heading].set_fontweight("bold")
     return figure

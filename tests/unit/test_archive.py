@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import zipfile
 
 import pytest
 from small_plans import leave, node_record
 from typer.testing import CliRunner
 
-from benchmark.archive import open_archive, pack, unpack
+from benchmark.archive import _last_name, open_archive, pack, unpack
 from benchmark.cli import app
 from benchmark.job import resolve
 from benchmark.load import make_sweep
@@ -61,11 +62,31 @@ def test_an_archive_holds_no_weights_and_no_place_of_this_machine(archive):
     assert b'"source": "glue"' in text
 
 
-def test_the_command_keeps_last_names_and_addresses(archive):
+def test_the_command_and_the_settings_keep_last_names(archive):
     _, manifest = open_archive(archive)
-    assert manifest.sweep.command == (
-        "leanboard run 'my sweeps/first.yaml' --set data=glue -o s3://bucket/results --limit 9"
+    assert shlex.split(manifest.sweep.command) == shlex.split(
+        "leanboard run first.yaml --set data=glue -o s3://bucket/results --limit 9"
     )
+
+
+@pytest.mark.parametrize(
+    ("word", "left"),
+    [
+        ("/home/my user/x.yaml", "x.yaml"),
+        ("/home/me/folder/", "folder/"),
+        ("~/glue", "glue"),
+        ("file:///home/me/x", "x"),
+        ("C:\\Users\\me\\glue", "glue"),
+        ("D:/me/glue", "glue"),
+        ("data=/home/me/glue", "data=glue"),
+        ("corpus=[/home/me/a, /home/me/b]", "corpus=[a, b]"),
+        ("corpus={source: /home/me/a}", "corpus={source: a}"),
+        *((same, same) for same in ("../glue", "s3://bucket/a/b", "https://host/a/b", "--set", "a/b", "")),
+        *((same, same) for same in ("random-heads:budget=like:auber,steps=60", "studies=[one-head]")),
+    ],
+)
+def test_a_path_from_a_root_is_its_last_name(word, left):
+    assert _last_name(word) == left
 
 
 def test_equal_records_give_an_equal_file(job, archive, tmp_path):

@@ -57,6 +57,14 @@ def test_a_seed_decides_it():
     assert not torch.equal(first, second)
 
 
+@pytest.mark.parametrize("p", [1e-6, 1 - 1e-6])
+def test_shares_too_near_to_none_or_all_are_left_to_pytorch(p):
+    torch.manual_seed(0)
+    with QuickDropout():
+        kept = (F.dropout(torch.ones(1000), p) != 0).double().mean().item()
+    assert kept == round(1 - p)
+
+
 @pytest.mark.parametrize(("p", "training"), [(0.0, True), (1.0, True), (0.5, False)])
 def test_nothing_changes_where_nothing_is_drawn(p, training):
     values = torch.randn(5, 5)
@@ -66,9 +74,24 @@ def test_nothing_changes_where_nothing_is_drawn(p, training):
     assert p == 1 or torch.equal(state, torch.random.get_rng_state())
 
 
+def test_in_place_stays_in_place():
+    values = torch.ones(100)
+    with QuickDropout():
+        F.dropout(values, 0.5, inplace=True)
+    assert set(values.tolist()) == {0.0, 2.0}
+
+
 def test_pytorch_refuses_what_it_refuses():
     with QuickDropout(), pytest.raises(ValueError, match="probability"):
         F.dropout(torch.ones(2), 1.5)
+
+
+def test_layers_computed_again_on_the_way_back_are_left_to_pytorch(tiny_bert):
+    """Gradient checkpointing runs the forward pass again during the backward pass, outside the mode."""
+    model = tiny_bert()
+    assert isinstance(dropout.quick_dropout(model), QuickDropout)
+    model.gradient_checkpointing_enable()
+    assert not isinstance(dropout.quick_dropout(model), QuickDropout)
 
 
 def test_the_training_loop_uses_it(tiny_bert, examples, monkeypatch):

@@ -141,7 +141,7 @@ def test_many_rows_within_noise_share_a_sentence(rows):
     text = " ".join(Page(to_html(board, {})).text.split())
     apart = text.count("cannot be told from finetune: the change could be")
     assert apart == (0 if rows > MOST_SENTENCES else rows)
-    assert (f"{rows} methods cannot be told from finetune" in text) == (rows > MOST_SENTENCES)
+    assert (f"{rows} rows cannot be told from finetune" in text) == (rows > MOST_SENTENCES)
     assert text.count("kd:layers=1 loses") == 1
 
 
