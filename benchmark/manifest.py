@@ -11,6 +11,7 @@ from benchmark import yaml_source
 from benchmark.assignment import cache_folder
 from benchmark.config import LatencySettings
 from benchmark.job import Job
+from benchmark.plan import NO_TASK
 from benchmark.store import Scan, Store
 from methods.study import Study
 from reports.board import MethodFacts, StudyFacts, SweepFacts, TaskFacts
@@ -68,6 +69,8 @@ class Manifest(BaseModel):
 
     def reported(self, study: StudyFacts) -> dict[str, ManifestNode]:
         """Nodes whose records a study is made of, by fingerprint."""
+        if study.sweep_wide:
+            return {n.fingerprint: n for n in self.nodes if n.task == NO_TASK and not n.study}
         if not study.source:
             return self.rows()
         return {n.fingerprint: n for n in self.nodes if n.study and n.label == study.source}
@@ -159,6 +162,7 @@ def _study_facts(study: Study) -> StudyFacts:
         report=study.report,
         source=experiment.label if experiment else "",
         rows=study.rows,
+        sweep_wide=study.sweep_wide,
     )
 
 

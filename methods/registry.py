@@ -57,6 +57,7 @@ STUDIES = {
     "equal-budget": "methods.studies.equal_budget:EqualBudget",
     "sharing-ablation": "methods.studies.sharing_ablation:SharingAblation",
     "sentence-objective": "methods.studies.sentence_objective:SentenceObjective",
+    "pretraining-curves": "methods.studies.pretraining_curves:PretrainingCurves",
     "layer-distance": "methods.studies.layer_distance:LayerDistance",
     "operations": "methods.studies.operations:Operations",
     "transfer-strategies": "methods.studies.transfer_strategies:TransferStrategies",

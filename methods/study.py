@@ -37,12 +37,15 @@ class Study(Work):
         once: the result depends neither on the task nor on the seed, so the first of each is enough.
         alone: it measures time, so nothing else of ours may run beside it.
         rows: its report also reads the records of the sweep's methods, as far as there are any.
+        sweep_wide: its report is made of works done once for the whole sweep (`SweepPrerequisite`), such as
+            pre-trainings, instead of the sweep's methods.
     """
 
     report: ClassVar[str]
     once: ClassVar[bool] = False
     alone: ClassVar[bool] = False
     rows: ClassVar[bool] = False
+    sweep_wide: ClassVar[bool] = False
 
     def __init_subclass__(
         cls,
@@ -51,11 +54,13 @@ class Study(Work):
         once: bool = False,
         alone: bool = False,
         rows: bool = False,
+        sweep_wide: bool = False,
         **facts: Any,
     ) -> None:
         super().__init_subclass__(**{"family": "study", **facts})
         if report:
-            cls.report, cls.once, cls.alone, cls.rows = report, once, alone, rows
+            cls.report, cls.once, cls.alone = report, once, alone
+            cls.rows, cls.sweep_wide = rows, sweep_wide
 
     def experiment(self) -> Experiment | None:
         """The experiment whose records are reported on; None for the records of the sweep's methods."""

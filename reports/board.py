@@ -54,6 +54,8 @@ class StudyFacts(_Plain):
     """Label of the experiment whose records it reports on; empty for the sweep's methods."""
     rows: bool = False
     """Whether it also reads the records of the sweep's methods, beside those of its experiment."""
+    sweep_wide: bool = False
+    """Whether it reads the records of works done once for the whole sweep, instead of the methods'."""
 
 
 class SweepFacts(_Plain):

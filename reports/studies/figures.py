@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 
 def panels(
@@ -43,13 +43,13 @@ def name_places(axes: Axes, names: Sequence[str]) -> None:
     axes.set_xlim(-0.6, len(names) - 0.4)
 
 
-def legend(figure: Figure, axes: Axes) -> None:
+def legend(figure: Figure | SubFigure, axes: Axes) -> None:
     """Put the legend of one panel below all of them, in as many columns as its longest entry lets fit."""
     from reports.plots import INK
 
     handles, labels = axes.get_legend_handles_labels()
     inches = 0.6 + 0.07 * max(map(len, labels), default=0)  # The line before an entry, and 8-point letters.
-    columns = max(1, int(figure.get_figwidth() / inches))
+    columns = max(1, int(figure.bbox.width / figure.dpi / inches))
     figure.legend(
         handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8, labelcolor=INK
     )

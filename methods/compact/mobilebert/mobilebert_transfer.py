@@ -90,15 +90,18 @@ class MobileBertTransfer(
             name: held_out(model, pretraining_loss, stream(text, self, held_out=True), bf16=run.bf16)
             for name, model in (("student", student), ("teacher", teacher))
         }
-        run.notes["transfer"] = {"strategy": self.strategy, "phases": taught, "held_out": found}
-        facts = {
+        known = {
             "strategy": self.strategy,
+            "unigram_entropy": unigram_entropy(text),
+            "held_out": found,
+        }
+        run.notes["transfer"] = {**known, "phases": taught}
+        facts = {
+            **known,
             "shape": self.shape,
             "phases": {phase["phase"]: phase["steps"] for phase in taught},
             "steps": run.cost.steps,
             "tokens": run.cost.tokens,
-            "unigram_entropy": unigram_entropy(text),
-            "held_out": found,
         }
         save(student, facts, folder)
         save_tokenizer(text, self, folder / "model")
