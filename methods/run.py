@@ -115,6 +115,7 @@ class Run(SweepRun):
         examples: Examples | None = None,
         schedule: Schedule = linear,
         after: After | None = None,
+        draw: int | None = None,
     ) -> Fitted:
         """Train `model` in place on the train split with the one training loop; its cost is added up.
 
@@ -126,6 +127,8 @@ class Run(SweepRun):
             examples: what is learnt from, by default the train split; a part of it, or what is made from it.
             schedule: the learning rate's course.
             after: called after each step with the number of steps done and the model.
+            draw: which order of examples and which dropout masks; by default as many as trainings before.
+                Trainings that are compared between methods take draw 0 whatever comes before them.
         """
         before = self.cost.steps
         fitted = fit(
@@ -135,7 +138,7 @@ class Run(SweepRun):
             loss=loss,
             steps=steps,
             schedule=schedule,
-            seeds=self.seeds.redrawn(self.fits),
+            seeds=self.seeds.redrawn(self.fits if draw is None else draw),
             report=lambda step, metrics: self.report(before + step, metrics),
             after=after,
         )

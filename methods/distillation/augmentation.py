@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,9 @@ from tasks.examples import Examples
 from tasks.tokens import tokenizer
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from methods.pretrained import Source
     from methods.run import Run
 
 REPLACED, CANDIDATES = 0.4, 15
@@ -38,7 +42,8 @@ def augmented(run: Run, copies: int, model: str | None) -> Examples:
         model: the language model, one of `run.models`; None takes neighbours.
 
     Raises:
-        BadInput: the vocabulary is not WordPiece, or the language model has another one.
+        BadInput: the vocabulary is not WordPiece, or the language model has another one or no head for masked
+            words.
     """
     train = run.train
     ids, types, offsets = _flat(train)
@@ -47,7 +52,7 @@ def augmented(run: Run, copies: int, model: str | None) -> Examples:
     proposals = (
         _neighbours(run, ids[places], words)
         if model is None
-        else _guesses(run, model, ids, places, offsets, words)
+        else _guesses(run, model, ids, types, places, offsets, words)
     )
     rng = np.random.default_rng(run.seeds.order)
     rounds = [ids]
@@ -125,18 +130,17 @@ def _guesses(
     run: Run,
     model: str,
     ids: NDArray[np.int32],
+    types: NDArray[np.uint8],
     places: NDArray[np.int64],
     offsets: NDArray[np.int64],
     words: NDArray[np.int8],
 ) -> NDArray[np.int64]:
     """What a masked language model proposes for each place, with that place alone masked."""
-    from transformers import AutoModelForMaskedLM
-
     source = run.models[model]
     require_same_vocabulary(run.model, source)
     backend = tokenizer(source.path, source.revision).backend
-    guesser = AutoModelForMaskedLM.from_pretrained(source.path, revision=source.revision or "main")
-    guesser = guesser.to(run.device).eval()
+    guesser = _language_model(source).to(run.device).eval()
+    has_types = "token_type_ids" in signature(guesser.forward).parameters
     flops = flops_by_length(guesser)
     vocabulary = torch.from_numpy(np.flatnonzero(words == 1)).to(run.device)
     owners = np.searchsorted(offsets, places, side="right") - 1
@@ -148,14 +152,39 @@ def _guesses(
         longest = int(lengths[chosen].max())
         real = np.arange(longest) < lengths[chosen, None]
         shown = np.full(real.shape, backend.pad_token_id, dtype=np.int64)
-        shown[real] = np.concatenate([ids[offsets[owner] : offsets[owner + 1]] for owner in owners[chosen]])
+        spans = [slice(offsets[owner], offsets[owner + 1]) for owner in owners[chosen]]
+        shown[real] = np.concatenate([ids[span] for span in spans])
+        segments = np.zeros_like(shown)
+        segments[real] = np.concatenate([types[span] for span in spans])
         column = places[chosen] - offsets[owners[chosen]]
         shown[np.arange(len(chosen)), column] = backend.mask_token_id
+        inputs = {"input_ids": shown, "attention_mask": real.astype(np.int64)}
+        if has_types:
+            inputs["token_type_ids"] = segments
         logits = guesser(
-            input_ids=torch.from_numpy(shown).to(run.device),
-            attention_mask=torch.from_numpy(real.astype(np.int64)).to(run.device),
+            **{name: torch.from_numpy(rows).to(run.device) for name, rows in inputs.items()}
         ).logits
         likely = logits[torch.arange(len(chosen)), torch.from_numpy(column)][:, vocabulary]
         found[chosen] = vocabulary[likely.topk(found.shape[1]).indices].cpu().numpy()
         run.cost += Cost(flops=len(chosen) * flops(longest))
     return found
+
+
+def _language_model(source: Source) -> PreTrainedModel:
+    """Load a masked language model whole: a head drawn at random would propose nonsense.
+
+    Raises:
+        BadInput: the checkpoint is an encoder without a head for masked words.
+    """
+    from transformers import AutoModelForMaskedLM
+
+    model, found = AutoModelForMaskedLM.from_pretrained(
+        source.path, revision=source.revision or "main", output_loading_info=True
+    )
+    if missing := sorted(found["missing_keys"]):
+        raise BadInput(
+            f"augment_model: {source.id!r} has no head for masked words ({len(missing)} tensors are missing, "
+            f"{missing[0]} among them); name a masked language model such as google-bert/bert-base-uncased, "
+            "or leave it out for neighbours among the word embeddings"
+        )
+    return model

@@ -37,7 +37,7 @@ class PeaKD(
     name="pea-kd",
     family="distillation",
     paper="Cho & Kang, PLOS ONE 17(2) e0263592, 2022, arXiv 2009.14822",
-    version=1,
+    version=2,
     needs=("teacher-outputs", "teacher-states"),
 ):
     """Shuffled parameter sharing (SPS), pretraining with teacher's predictions (PTP), then distillation.
@@ -47,7 +47,8 @@ class PeaKD(
     is `kd` or `patient-kd`. The paper's rate of 2e-5 for both stages belongs to BERT-base: rates left out
     are those of the sweep. Its code plans more epochs than it runs, decays the rate twice, keeps the best
     step on dev and never shuffles; here each stage is one schedule over shuffled data, and its last step
-    counts.
+    counts. Distillation has the order and dropout masks of `patient-kd` at the same seed, with PTP before it
+    or without.
     """
 
     alpha: float = Field(0.7, ge=0, le=1, description="weight of the teacher; the labels have the rest")
@@ -133,7 +134,7 @@ class PeaKD(
             training = self.on(run.training)
             training = training.override(epochs=self.ptp_epochs, learning_rate=self.ptp_learning_rate)
             ptp.pretrain(run, student, labels, training)
-        run.fit(student, self.loss(run, student), training=self.on(run.training))
+        run.fit(student, self.loss(run, student), training=self.on(run.training), draw=0)
         return student
 
     def loss(self, run: Run, student: PreTrainedModel) -> Loss:

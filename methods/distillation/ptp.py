@@ -73,14 +73,15 @@ def note_counts(run: Run, labels: NDArray[np.int64]) -> None:
 def pretrain(run: Run, student: PreTrainedModel, labels: NDArray[np.int64], training: Training) -> None:
     """Train `student` in place to tell the four labels, with a head of its own that is thrown away.
 
-    The student's own head comes back untouched; everything below it has learnt.
+    The student's own head comes back untouched; everything below it has learnt. Order and dropout are those
+    of draw 1, so that the distillation after it can have those of a student without PTP.
     """
     name = encoders.head(student)
     own = student.get_submodule(name)
     assert isinstance(own, nn.Linear)
     student.set_submodule(name, _four_way(own.in_features, run.seeds.init).to(run.device))
     targets = torch.from_numpy(labels).to(run.device)
-    run.fit(student, _four_way_loss(targets), training=training)
+    run.fit(student, _four_way_loss(targets), training=training, draw=1)
     student.set_submodule(name, own)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,7 +61,9 @@ def write(
         index = {"dtype": dtype, "parts": [asdict(part) for part in parts]}
         (folder / INDEX).write_text(json.dumps(index))
     except OSError as error:
-        raise _full(folder, needed) from error
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise _full(folder, needed, quota=error.errno == errno.EDQUOT) from error
 
 
 class States:
@@ -112,9 +115,10 @@ def _bits(row: Tensor, dtype: Dtype) -> bytes:
     return tensor.view(torch.int16).numpy().tobytes() if dtype == "bf16" else tensor.numpy().tobytes()
 
 
-def _full(folder: Path, needed: int) -> BadInput:
-    free = shutil.disk_usage(folder).free
+def _full(folder: Path, needed: int, *, quota: bool = False) -> BadInput:
+    free = f"{shutil.disk_usage(folder).free / 1e6:.0f} MB free"
     return BadInput(
-        f"teacher-states: {needed / 1e6:.0f} MB are to be cached in {folder}, which has {free / 1e6:.0f} MB "
-        "free; make room, point TMPDIR to another disk, or distil with a method that needs fewer states"
+        f"teacher-states: {needed / 1e6:.0f} MB are to be cached in {folder}, which has "
+        f"{'no quota left' if quota else free}; make room, point TMPDIR to another disk, or distil with a "
+        "method that needs fewer states"
     )

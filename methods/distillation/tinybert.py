@@ -32,7 +32,7 @@ class TinyBERT(
     name="tinybert",
     family="distillation",
     paper="Jiao et al., Findings of EMNLP 2020, arXiv 1909.10351",
-    version=1,
+    version=2,
     needs=("teacher-outputs", "teacher-states"),
 ):
     """Attention scores, hidden states and embeddings at a constant rate, then soft targets without labels.
@@ -41,7 +41,8 @@ class TinyBERT(
     student is cut from the sweep's encoder. Its code runs 10 to 50 epochs of the first stage, 3 of the
     second at 3e-5, on 20 to 30 augmented copies of each example. It classifies relu of the pooled output;
     here the classifier is the architecture's own. Augmented texts are not in the teacher's cache, so with
-    them the teacher runs beside its student.
+    them the teacher runs beside its student; a `live` teacher shows its states in the precision of training,
+    its logits are read from the cache.
     """
 
     layer_map: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
@@ -77,16 +78,20 @@ class TinyBERT(
 
     def prerequisites(self) -> tuple[str | Work, ...]:
         """The teacher's cached outputs and states, or the teacher itself for texts that are not cached."""
-        if self._beside:
+        if self.augment:
             return ("finetune",)
+        if self.live:
+            return ("finetune", "teacher-outputs")
         return (*(["finetune"] if self.finetuned else []), "teacher-outputs", self._states())
 
     def check(self, task: Task, layers: int | None) -> None:
         """Refuse layers the encoder does not have, and a layer map that does not fit both."""
         super().check(task, layers)
-        own = self.depth(layers)
-        if own is not None and layers is not None:
-            require_one_each(own, len(uniform(self._states().layer_map, layers)))
+        if layers is None:
+            return
+        named, own = uniform(self._states().layer_map, layers), self.depth(layers)
+        if own is not None:
+            require_one_each(own, len(named))
 
     @property
     def _beside(self) -> bool:
@@ -115,7 +120,7 @@ class TinyBERT(
         training = self.on(run.training)
         inner = training.override(epochs=self.inner_epochs, learning_rate=self.inner_learning_rate)
         with transformer_distillation(student, states, parts, run.seeds.init) as loss:
-            run.fit(student, loss, training=inner, examples=examples, schedule=constant)
+            run.fit(student, loss, training=inner, examples=examples, schedule=constant, draw=1)
         run.fit(
             student,
             lambda model, batch: soft_cross_entropy(
@@ -123,6 +128,7 @@ class TinyBERT(
             ),
             training=training,
             examples=examples,
+            draw=0,
         )
         return student
 
@@ -132,13 +138,16 @@ class TinyBERT(
 
         from methods.distillation.live_teacher import LiveTeacher
 
+        def cached_logits() -> Callable[[Batch], Tensor]:
+            outputs = torch.tensor(run.teacher_logits(), device=run.device)
+            return lambda batch: outputs[batch.positions]
+
         if self._beside:
             teacher = LiveTeacher(run, self._states())
-            return teacher.parts, teacher.states, teacher.logits
+            return teacher.parts, teacher.states, teacher.logits if self.augment else cached_logits()
         cached = run.teacher_states()
-        outputs = torch.tensor(run.teacher_logits(), device=run.device)
         return (
             cached.parts,
             lambda batch: {kind: cached.read(kind, batch.positions) for kind in cached.parts},
-            lambda batch: outputs[batch.positions],
+            cached_logits(),
         )

@@ -14,10 +14,13 @@ Named = tuple[int, str, str]
 
 _BASE = "what it is built on"
 _COMPARED = [
+    ("kd", "plain"),
     ("patient", "plain"),
     ("paired", _BASE),
+    ("sps", "plain"),
     ("sps", _BASE),
     ("sps", "paired"),
+    ("ptp", "plain"),
     ("ptp", _BASE),
     ("ptp", "random"),
     ("random", _BASE),

@@ -88,12 +88,14 @@ class Cast:
         ceiling: label of the unshared model that students are compared with: the start model, or one with
             as many layers that is fine-tuned at a rate of its own.
         doubles: labels of rows whose part another one before them has.
+        strangers: labels of Pea-KD's rows that play none, such as another `shuffle`.
     """
 
     rows: dict[int, dict[str, str]] = field(default_factory=dict)
     teacher: int | None = None
     ceiling: str = TEACHER
     doubles: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
 
     @property
     def labels(self) -> set[str]:
@@ -118,18 +120,20 @@ def cast(sweep: SweepFacts, trials: Trials) -> Cast:
     depths = {row.label: _stored(row.label, sweep, trials) for row in sweep.methods}
     teacher = depths.get(TEACHER)
     found: dict[int, dict[str, str]] = {}
-    doubles = []
+    doubles, strangers = [], []
     for row in sweep.methods:
         key = next((key for key, part in PARTS.items() if part.fits(row)), None)
         k = depths[row.label] or _planned(row.params, teacher)
         if key is None or k is None or row.params.get("student"):
+            if row.method == "pea-kd":
+                strangers.append(row.label)
             continue
         if key in found.setdefault(k, {}):
             doubles.append(row.label)
         else:
             found[k][key] = row.label
     ordered = {k: {key: found[k][key] for key in PARTS if key in found[k]} for k in sorted(found)}
-    return Cast(ordered, teacher, _ceiling(sweep), doubles)
+    return Cast(ordered, teacher, _ceiling(sweep), doubles, strangers)
 
 
 def _ceiling(sweep: SweepFacts) -> str:

@@ -108,8 +108,11 @@ _NOTES = [
     "patient about, so there they are compared with KD, and SPS brings patience along.",
     "Layers run are those a forward pass applies; MFLOPs are of one forward pass over 128 tokens. Every "
     "parameter counts once, the classifier is among them. TFLOPs are of the row's own training, medians over "
-    "seeds, summed over the tasks: PTP trains longer than a row without it; its control, random labels, as "
-    "long. A rate of the sweep was not tuned for the row; what else a row sets is as the sweep has it.",
+    "seeds, summed over the tasks, none where a task has no result: PTP trains longer than a row without it; "
+    "its control, random labels, as long. The passes that fill the teacher's cache are shared and not among "
+    "them; those of a teacher that runs beside its student are.",
+    "A rate of the sweep was not tuned for the row. Temperature, alpha, beta, PTP's thresholds and epochs "
+    "are presets, tuned for no row.",
     "Labels are counted on train, one number for each seed; where the teacher is hardly ever wrong, two of "
     "four are all but empty.",
 ]
@@ -140,8 +143,10 @@ def _size(label: str, sweep: SweepFacts, trials: Trials) -> list[Any]:
         return [*[None] * (len(_SIZES) - 1), rate]
     count = model.parameters
     sizes = [count.total / 1e6, (count.total - count.embeddings) / 1e6]
-    trained = sum(statistics.median(record.cost.flops for record in records) for records in tasks if records)
-    return [*sizes, applied_layers(model), model.flops / 1e6, trained / 1e12, rate]
+    # A sum over fewer tasks than another row's would look cheaper than it is.
+    trained = [statistics.median(record.cost.flops for record in records) for records in tasks if records]
+    cost = sum(trained) / 1e12 if len(trained) == len(tasks) else None
+    return [*sizes, applied_layers(model), model.flops / 1e6, cost, rate]
 
 
 def _rate(label: str, sweep: SweepFacts) -> str:
@@ -238,6 +243,10 @@ def _gaps(roles: Cast, compared: Compared) -> list[str]:
         sentences.append(f"No record of the teacher, `{TEACHER}`.")
     if roles.doubles:
         sentences.append(f"Not shown, since a row before them has the same part: {', '.join(roles.doubles)}.")
+    if roles.strangers:
+        sentences.append(
+            f"Not shown, since they are none of the table's steps: {', '.join(roles.strangers)}."
+        )
     return sentences
 
 

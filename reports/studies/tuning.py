@@ -144,9 +144,15 @@ def _freeze(each: _Tuned, tasks: Sequence[str], seeds: Sequence[int], fields: Se
     if len(each.settings) == 1:
         return f"{each.name}: not tuned, it has one setting."
     best = {task: each.best(task, seeds) for task in tasks}
-    frozen = ", ".join(f"{task}: {setting.values}" for task, setting in best.items() if setting)
+    several = len(fields) > 1
+    frozen = ", ".join(
+        f"{task}: {f'[{setting.values}]' if several else setting.values}"
+        for task, setting in best.items()
+        if setting
+    )
     open_ = [task for task, setting in best.items() if setting is None]
-    parts = [f"freeze `{', '.join(fields)}: {{{frozen}}}`"] if frozen else []
+    names = f"[{', '.join(fields)}]" if several else fields[0]
+    parts = [f"freeze `{names}: {{{frozen}}}`"] if frozen else []
     parts += [f"nothing to freeze on {', '.join(open_)} before every setting has a result"] if open_ else []
     return f"{each.name}: {'; '.join(parts)}."
 

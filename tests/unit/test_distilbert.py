@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from distilled import with_states, write_tokenizer
 from pydantic import ValidationError
 
+from methods.distillation import masked_words as masked
 from methods.distillation.distilbert import DistilBERT
 from methods.distillation.losses import soft_targets
 from methods.distillation.masked_words import mask, masked_words
@@ -116,6 +118,24 @@ def test_a_batch_without_words_to_guess_has_no_loss_and_no_gradient(run):
         value.backward()
         assert value.item() == 0
         assert all(p.grad is None or not p.grad.any() for p in student.parameters())
+
+
+def test_masked_words_have_their_weight_in_the_loss(run, monkeypatch):
+    trial = run(layers=4)
+    monkeypatch.setattr(masked, "masked_words", lambda run, student: nullcontext(lambda model, batch: 10.0))
+    fitted, losses = trial.fit, []
+
+    def watch(model, loss, **options):
+        batch = collate(trial.train, np.arange(4))
+        losses.append(loss(model.eval(), batch).item())
+        return fitted(
+            model.train(), lambda *given: loss(*given) + 0 * model.classifier.weight.sum(), **options
+        )
+
+    trial.fit = watch
+    for mlm in (0, 3):
+        DistilBERT(soft=0, cosine=0, mlm=mlm, init="pretrained", epochs=0.1).compress(trial)
+    assert losses[1] - losses[0] == pytest.approx(30, rel=1e-5)
 
 
 def test_masked_words_count_twice_in_cost(run):

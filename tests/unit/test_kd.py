@@ -21,8 +21,10 @@ from transformers import (
 
 from methods import checkpoint, encoders
 from methods.distillation.kd import KnowledgeDistillation
+from methods.distillation.live_teacher import LiveTeacher
 from methods.distillation.losses import from_teacher, hinton
 from methods.distillation.student import keep_layers
+from methods.distillation.teacher_states import TeacherStates
 from methods.inference import predict
 from tasks.batches import collate
 from tasks.errors import BadInput
@@ -102,14 +104,31 @@ def test_loss_looks_teacher_logits_up_by_position(run):
     assert soft.item() == pytest.approx(0, abs=1e-6), "the start model agrees with its own cached outputs"
 
 
-def test_the_teacher_gets_no_gradient(run):
+def test_its_fields_reach_the_loss(run, monkeypatch):
+    trial = run(layers=4)
+    seen = {}
+    monkeypatch.setattr(trial, "fit", lambda model, loss, training: seen.update(model=model, loss=loss))
+    KnowledgeDistillation(temperature=4, alpha=0.3).compress(trial)
+    model = seen["model"].eval()
+    positions = np.array([5, 30, 2])
+    batch = collate(trial.train, positions)
+    teacher = torch.tensor(np.array(trial.teacher_logits()[positions]))
+    expected = hinton(model(**batch.inputs).logits, teacher, batch.labels, temperature=4, alpha=0.3)
+    assert seen["loss"](model, batch).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_a_teacher_beside_its_student_gets_no_gradient_and_no_dropout(run):
     trial = run()
-    model = trial.start()
-    loss = from_teacher(trial, temperature=5, alpha=1.0)
+    live = LiveTeacher(trial, TeacherStates(cls=True))
+    student = trial.start()
     batch = collate(trial.train, np.arange(4))
-    loss(model, batch).backward()
-    assert not torch.tensor(np.array(trial.teacher_logits())).requires_grad
-    assert all(p.grad is None or p.grad.abs().max() < 1e-5 for p in model.parameters())
+    taught = live.logits(batch)
+    hinton(student(**batch.inputs).logits * 2, taught, batch.labels, temperature=5, alpha=1.0).backward()
+    assert not taught.requires_grad
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in student.parameters())
+    assert not any(p.requires_grad and p.grad is not None for p in live._model.parameters())
+    assert not live._model.training
+    assert all(not states.requires_grad for states in live.states(batch).values())
 
 
 def test_student_comes_from_pretrained_or_finetuned_weights(run, monkeypatch):

@@ -39,9 +39,12 @@ def test_it_is_the_mean_over_examples_slots_and_dimensions(states):
     assert patience(student, teacher, normalise=True).item() == pytest.approx(distance.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize(("strategy", "slots"), [("skip", [1, 3]), ("last", [3, 4])])
-def test_the_loss_is_hintons_plus_beta_times_patience(run, strategy, slots):
-    method = PatientKD(layers=3, beta=7, alpha=0.3, temperature=4, strategy=strategy)
+@pytest.mark.parametrize(
+    ("strategy", "slots", "normalise"),
+    [("skip", [1, 3], True), ("last", [3, 4], True), ("skip", [1, 3], False)],
+)
+def test_the_loss_is_hintons_plus_beta_times_patience(run, strategy, slots, normalise):
+    method = PatientKD(layers=3, beta=7, alpha=0.3, temperature=4, strategy=strategy, normalise=normalise)
     trial = with_states(run(layers=6), method)
     student = student_of(trial, method)
     positions = np.array([5, 30, 2])
@@ -51,7 +54,7 @@ def test_the_loss_is_hintons_plus_beta_times_patience(run, strategy, slots):
     teacher = trial.teacher_states().read("cls", batch.positions)[:, slots]
     logits = torch.tensor(np.array(trial.teacher_logits()[positions]))
     expected = hinton(output.logits, logits, batch.labels, temperature=4, alpha=0.3)
-    expected = expected + 7 * patience(own, teacher, normalise=True)
+    expected = expected + 7 * patience(own, teacher, normalise=normalise)
     assert method.loss(trial, student)(student, batch).item() == pytest.approx(expected.item(), rel=1e-5)
     assert trial.notes["teacher_layers"] == [slot + 1 for slot in slots]
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from distilled import with_states
 from pydantic import ValidationError
+from torch.nn import functional as F
 
 from methods import checkpoint, encoders
 from methods.distillation import ptp
@@ -16,6 +17,7 @@ from methods.distillation.pea_kd import PeaKD
 from methods.distillation.ptp import pretrain, teacher_labels
 from methods.distillation.student import student_of
 from methods.distillation.teacher_states import TeacherStates
+from tasks.batches import collate
 from tasks.errors import BadInput
 
 PLAIN = {"layers": 2, "t": 0.9}
@@ -95,20 +97,88 @@ def test_bad_fields_are_refused(fields):
 
 def test_labels_come_from_train_alone(run, monkeypatch):
     """The other parts cannot be read at all, and every example of train has its label."""
-    method = PeaKD(**PLAIN)
+    method = PeaKD(**PLAIN, t_wrong=0.52)
     trial = with_states(run(layers=4), method)
     trial.reward = trial.choice = None
     seen = {}
     real = ptp.pretrain
     monkeypatch.setattr(ptp, "pretrain", lambda *given: seen.setdefault("labels", given[2]) is real(*given))
     method.compress(trial)
-    expected = teacher_labels(trial.teacher_logits(), trial.train.labels, 0.9, 0.9)
+    expected = teacher_labels(trial.teacher_logits(), trial.train.labels, 0.9, 0.52)
     assert np.array_equal(seen["labels"], expected)
+    assert not np.array_equal(expected, teacher_labels(trial.teacher_logits(), trial.train.labels, 0.52, 0.9))
     counts = trial.notes["ptp_counts"]
     assert list(counts.values()) == np.bincount(expected, minlength=4).tolist()
     assert sum(counts.values()) == len(trial.train) == 32
-    assert trial.notes["ptp_thresholds"] == {"right": 0.9, "wrong": 0.9}
+    assert trial.notes["ptp_thresholds"] == {"right": 0.9, "wrong": 0.52}
     assert trial.notes["effective_layers"] == 4
+
+
+def test_every_example_of_a_batch_is_told_by_its_own_label(run):
+    trial = run()
+    model = trial.start()
+    labels = torch.arange(32) % 4
+    model.classifier = torch.nn.Linear(32, 4)
+    positions = np.array([5, 30, 2])
+    batch = collate(trial.train, positions)
+    expected = F.cross_entropy(model(**batch.inputs).logits, torch.tensor([1, 2, 2]))
+    assert ptp._four_way_loss(labels)(model, batch).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def watched(trial, method):
+    """Run a method; of each training the student's layers run, its settings and its batches' examples."""
+    seen = []
+    fit = trial.fit
+
+    def watch(model, loss, training, **options):
+        batches = []
+
+        def look(model, batch):
+            batches.append(batch.positions.tolist())
+            return loss(model, batch)
+
+        with torch.no_grad():
+            states = model(torch.arange(2, 8)[None], output_hidden_states=True).hidden_states
+        seen.append((len(states) - 1, training, batches))
+        return fit(model, look, training=training, **options)
+
+    trial.fit = watch
+    method.compress(trial)
+    return seen
+
+
+def test_ptp_trains_the_shared_student_at_its_own_rate_before_distillation(run):
+    method = PeaKD(**PLAIN, ptp_epochs=2, ptp_learning_rate=3e-4, epochs=1, learning_rate=5e-4)
+    pretraining, distilling = watched(with_states(run(layers=4), method), method)
+    assert (pretraining[0], distilling[0]) == (4, 4), "both passes of the two stored layers"
+    assert (pretraining[1].epochs, pretraining[1].learning_rate) == (2, 3e-4)
+    assert (distilling[1].epochs, distilling[1].learning_rate) == (1, 5e-4)
+
+
+def test_distillation_sees_the_same_batches_with_ptp_and_without(run):
+    found = []
+    for fields in ({}, {"ptp": False}, {"ptp_labels": "random"}):
+        method = PeaKD(**PLAIN, **fields)
+        found.append(watched(with_states(run(layers=4), method), method))
+    batches = [fits[-1][2] for fits in found]
+    assert batches[0] == batches[1] == batches[2]
+    assert found[0][0][2][:4] != batches[0], "PTP has an order of its own"
+
+
+@pytest.mark.parametrize(
+    ("shuffle", "exchanges"),
+    [
+        ("none", [False, False, False, False]),
+        ("upper", [False, False, True, True]),
+        ("lower", [True, True, False, False]),
+        ("both", [True, True, True, True]),
+    ],
+)
+def test_the_asked_passes_are_exchanged(run, shuffle, exchanges):
+    method = PeaKD(layers=2, ptp=False, shuffle=shuffle)
+    student = method.compress(with_states(run(layers=4), method))
+    assert student.config.layer_order == [0, 1, 0, 1]
+    assert student.config.layer_exchanges == exchanges
 
 
 def test_a_teacher_that_is_never_wrong_is_said(run, caplog):
@@ -130,9 +200,9 @@ def test_the_four_way_head_is_thrown_away_and_the_encoder_kept(run, tiny_bert):
     seen = []
     fit = trial.fit
 
-    def watch(model, loss, training):
+    def watch(model, loss, **options):
         seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
-        fitted = fit(model, loss, training=training)
+        fitted = fit(model, loss, **options)
         seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return fitted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 
 import pytest
@@ -126,7 +127,8 @@ def test_a_step_that_helps_is_told_from_one_that_does_not(found):
     assert verdict("PeaBERT_3", "TinyBERT") == "better"
     assert verdict("SPS without shuffle", "the teacher") == "worse"
     assert verdict("PTP", "PTP, random labels") in ("within noise", "equivalent")
-    (sps,) = (s for s in found.conclusion if s.startswith("SPS, k = 3, on mrpc, sst2: against Patient KD +"))
+    (sps,) = (s for s in found.conclusion if s.startswith("SPS, k = 3, on mrpc, sst2: against BERT_3 +"))
+    assert "; against Patient KD +" in sps
     assert ", better; against SPS without shuffle" in sps
     assert sps.endswith("; the paper, with BERT-base, has +3.0 over students without it.")
     assert any(
@@ -141,6 +143,26 @@ def test_sizes_are_shown_with_and_without_embeddings(found):
     assert total > without_ > 5.3
     assert (applied, pea[4], rate) == (3, 6, "the sweep's")
     assert trained == pytest.approx(3 * 32.0), "of all tasks"
+
+
+def test_training_is_summed_over_all_tasks_or_not_at_all(whole):
+    label = "pea-kd:layers=3"
+    made = dataclasses.replace(
+        whole, records=[r for r in whole.records if (r.label, r.task) != (label, "rte")]
+    )
+    costs = findings(made).further["What it costs"]
+    found = {row[1]: row[6] for row in costs.rows}
+    assert found["PeaBERT_3"] is None
+    assert found["BERT_3"] is not None
+
+
+def test_rows_that_are_no_step_of_the_table_are_named():
+    made = board(
+        [("finetune", {}, 0.0), ("pea-kd", {"layers": 3}, 0.0), ("pea-kd", {"layers": 3, "shuffle": "both"}, 0.0)],
+        seeds=2,
+    )  # fmt: skip
+    said = "Not shown, since they are none of the table's steps: pea-kd:layers=3,shuffle=both."
+    assert said in findings(made).conclusion
 
 
 def test_label_counts_are_shown_by_task_and_seed(found):
@@ -207,7 +229,7 @@ def test_a_second_row_of_the_same_part_is_left_aside():
 def test_pea_kd_without_patience_builds_on_kd():
     rows = [*ABLATION[:4], ("pea-kd", {"layers": 3, "ptp": False, "objective": "kd"}, 0.0)]
     changed = findings(board(rows, seeds=2)).further["What each step changes"].rows
-    assert [row[2] for row in changed if row[1] == "SPS"] == ["KD"]
+    assert [row[2] for row in changed if row[1] == "SPS"] == ["BERT_3", "KD"]
 
 
 def test_rows_that_differ_in_more_than_their_step_are_pointed_out(found):
@@ -267,8 +289,10 @@ def test_students_of_several_depths_are_drawn_against_k():
     }
     assert against["PeaBERT_1"] == ["SPS", "KD", "BERT_1", "the teacher"]
     assert against["PeaBERT_2"] == ["SPS", "BERT_2", "KD", "the teacher"]
-    assert against["SPS"] == ["KD"]
-    assert any(sentence.startswith("SPS, k = 1, on mrpc: against KD ") for sentence in found.conclusion)
+    assert against["SPS"] == ["BERT_1", "KD", "BERT_2", "BERT_3"]
+    (sps,) = (sentence for sentence in found.conclusion if sentence.startswith("SPS, k = 1, on mrpc: "))
+    assert "against BERT_1 " in sps
+    assert "against KD " in sps
     (absent,) = (s for s in found.conclusion if s.startswith("Rows that this sweep does not have: "))
     assert "Patient KD with k = 2, 3 (`patient-kd: {layers: 2, alpha: 0.7}`), " in absent
 

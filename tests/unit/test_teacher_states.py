@@ -106,6 +106,21 @@ def test_a_full_disk_is_said_before_and_while_writing(run, tmp_path, monkeypatch
     assert trial.teacher_logits().shape == (32, 2), "what was there is untouched"
 
 
+def test_an_error_that_is_not_a_full_disk_is_not_called_one(run, tmp_path, monkeypatch):
+    def fails(number):
+        def write_row(row, dtype):
+            raise OSError(number, "no")
+
+        monkeypatch.setattr(cache, "_bits", write_row)
+
+    fails(errno.EDQUOT)
+    with pytest.raises(BadInput, match="which has no quota left; make room"):
+        TeacherStates(cls=True).produce(run(), tmp_path)
+    fails(errno.EIO)
+    with pytest.raises(OSError, match="no"):
+        TeacherStates(cls=True).produce(run(), tmp_path)
+
+
 def private_bytes() -> int:
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))

@@ -9,8 +9,9 @@ import pytest
 import torch
 from distilled import VOCABULARY, with_model, with_states, write_tokenizer
 from pydantic import ValidationError
-from transformers import BertConfig, BertForMaskedLM
+from transformers import BertConfig, BertForMaskedLM, BertModel
 
+from methods.distillation import augmentation
 from methods.distillation.augmentation import augmented
 from methods.distillation.live_teacher import LiveTeacher
 from methods.distillation.losses import soft_cross_entropy
@@ -125,7 +126,8 @@ def test_its_states_are_asked_for_by_the_students_depth():
     ]
     assert TinyBERT(take=(2, 4)).prerequisites()[1].layer_map == 2
     assert TinyBERT(student="x", layer_map=(3, 6)).prerequisites()[1].layer_map == (3, 6)
-    assert TinyBERT(augment=2).prerequisites() == TinyBERT(live=True).prerequisites() == ("finetune",)
+    assert TinyBERT(augment=2).prerequisites() == ("finetune",)
+    assert TinyBERT(live=True).prerequisites() == ("finetune", "teacher-outputs")
     assert TinyBERT(augment=2, augment_model="m").models() == ("m",)
     for wrong in ({"student": "x"}, {"augment_model": "m"}):
         with pytest.raises(ValidationError):
@@ -201,6 +203,50 @@ def test_a_language_model_proposes_words_in_their_place(run):
             assert all(b in VOCABULARY[8:23] for a, b in zip(old, new, strict=True) if a != b)
     assert not np.array_equal(more.ids[: len(more.ids) // 6], more.ids[-len(more.ids) // 6 :])
     assert trial.cost.flops > 0
+
+
+def test_a_language_model_knows_the_sentences_of_a_pair(run, monkeypatch):
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    guesser = BertForMaskedLM(BertConfig(vocab_size=50, max_position_embeddings=64, **shape))
+    trial = with_model(run(), guesser, "guesser")
+    trial.train.types[:] = 1
+    seen, load = [], augmentation._language_model
+
+    def watched(source):
+        model = load(source)
+        model.register_forward_pre_hook(lambda model, given, inputs: seen.append(inputs), with_kwargs=True)
+        return model
+
+    monkeypatch.setattr(augmentation, "_language_model", watched)
+    augmented(trial, 1, "guesser")
+    # The rest counts operations, on a text that is none.
+    asked = [inputs for inputs in seen if inputs["input_ids"].eq(4).any()]
+    assert asked
+    for inputs in asked:  # Ones on tokens, zeros on padding.
+        assert torch.equal(inputs["token_type_ids"], inputs["attention_mask"])
+
+
+def test_an_encoder_without_a_head_proposes_nothing(run):
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    trial = with_model(
+        run(), BertModel(BertConfig(vocab_size=50, max_position_embeddings=64, **shape)), "bare"
+    )
+    with pytest.raises(BadInput, match="augment_model: 'bare' has no head for masked words"):
+        augmented(trial, 1, "bare")
+
+
+def test_outputs_are_softened_by_its_temperature(run):
+    method = TinyBERT(temperature=3, inner_epochs=1)
+    trial = with_states(run(layers=4), method)
+    losses = []
+    fit = trial.fit
+    trial.fit = lambda model, loss, **options: losses.append((model, loss)) or fit(model, loss, **options)
+    method.compress(trial)
+    student, loss = losses[1]
+    batch = collate(trial.train, np.array([5, 30, 2]))
+    teacher = torch.tensor(np.array(trial.teacher_logits()[[5, 30, 2]]))
+    expected = soft_cross_entropy(student(**batch.inputs).logits, teacher, 3)
+    assert loss(student, batch).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_a_vocabulary_without_parts_of_words_is_refused(run):

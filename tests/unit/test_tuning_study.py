@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from distillation_boards import board
 
@@ -22,7 +24,9 @@ SETTINGS = [
 LOW, HIGH = "kd:layers=3,learning_rate=0.0001", "kd:layers=3,learning_rate=0.0002"
 
 
-def findings(choice=None, *, settings=SETTINGS, gone=(), collapsed=(), seeds=1, teacherless=False):
+def findings(
+    choice=None, *, settings=SETTINGS, gone=(), collapsed=(), seeds=1, teacherless=False, fields=None
+):
     """Report on records whose scores on `choice` are 0.5 but where `choice` says otherwise, by label and task."""
     made = board(settings, tasks=TASKS, seeds=seeds, collapsed={"rte": 1} if teacherless else {})
     records = [
@@ -39,7 +43,8 @@ def findings(choice=None, *, settings=SETTINGS, gone=(), collapsed=(), seeds=1, 
     def read(record):
         raise AssertionError("what is decided on validation must not be read")
 
-    return report(STUDY, made.sweep, records, read)
+    study = STUDY.model_copy(update={"params": {"fields": fields}}) if fields else STUDY
+    return report(study, made.sweep, records, read)
 
 
 def test_the_better_setting_on_choice_is_frozen_task_by_task_whatever_validation_says():
@@ -48,6 +53,16 @@ def test_the_better_setting_on_choice_is_frozen_task_by_task_whatever_validation
     assert "kd:layers=3: freeze `learning_rate: {mrpc: 0.0002, rte: 0.0001}`." in found.conclusion
     (row,) = (row for row in found.summary.rows if row[0] == "kd:layers=3")
     assert row[1:] == ["0.0001: 59.0; 0.0002: 60.0", "0.0001: 70.0; 0.0002: 50.0"]
+
+
+def test_settings_of_several_fields_are_frozen_together():
+    found = findings(fields=["learning_rate", "alpha"])
+    frozen = [s for s in found.conclusion if "freeze" in s]
+    assert frozen
+    assert all(
+        re.search(r"freeze `\[learning_rate, alpha\]: \{mrpc: \[[^]]+\], rte: \[[^]]+\]\}`", s)
+        for s in frozen
+    )
 
 
 def test_of_equal_scores_the_first_setting_is_taken_and_the_sweeps_rate_is_a_setting():
