@@ -46,6 +46,7 @@ def stream(text: Text, settings: TextTraining, *, held_out: bool = False) -> Str
         text.held_out if held_out else text.training,
         length=settings.length,
         batch_size=settings.batch_size // settings.accumulation,
+        least=settings.batch_size,
         pairing=settings.pairing,
         max_predictions=settings.max_predictions,
         seed=settings.seed,

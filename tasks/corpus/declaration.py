@@ -90,7 +90,7 @@ class Corpus(BaseModel):
         """Yield every document as its paragraphs, none of them blank.
 
         Raises:
-            BadInput: a file is not UTF-8, or the data set cannot be read.
+            BadInput: a file is not UTF-8, the data set cannot be read, or its column holds no text.
         """
         if files := self.texts():
             for file in files:
@@ -99,6 +99,23 @@ class Corpus(BaseModel):
             for text in self._column(offline):
                 if document := [line.strip() for line in text.splitlines() if line.strip()]:
                     yield document
+
+    def require_documents(self, count: int) -> None:
+        """Refuse what has too few documents to be pre-trained on.
+
+        Args:
+            count: documents found; from two on it does not matter how many.
+
+        Raises:
+            BadInput: there is none, or a single one, of which no part could be kept from training.
+        """
+        if not count:
+            raise BadInput(f"corpus: {self.name!r} is empty; it needs documents with text")
+        if count == 1:
+            raise BadInput(
+                f"corpus: {self.name!r} has no document boundaries: all of it is one document; put a blank "
+                "line between documents, or give a data set with a document a row"
+            )
 
     def _files(self) -> list[Path]:
         files = sorted(file for file in Path(self.source).rglob("*") if file.is_file())
@@ -131,7 +148,15 @@ class Corpus(BaseModel):
                 f"corpus: {self.name!r} has no column {self.column!r}; it has {', '.join(data.column_names)}"
             )
         for row in data.select_columns([self.column]):
-            yield row[self.column]
+            text = row[self.column]
+            if text is None:
+                continue
+            if not isinstance(text, str):
+                raise BadInput(
+                    f"corpus: {self.name!r}: column {self.column!r} holds {type(text).__name__}, not text; "
+                    f"name one that holds text with 'column'; it has {', '.join(data.column_names)}"
+                )
+            yield text
 
 
 def _paragraphs_by_document(file: Path) -> Iterator[list[str]]:

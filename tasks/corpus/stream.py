@@ -83,6 +83,8 @@ class Stream:
     seed: int
     position: Position = START
     """Of the batch that comes next."""
+    least: int = 0
+    """Examples of an optimiser step, of which a batch may be a part: a corpus of fewer is refused."""
     _ordinary: NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -94,8 +96,9 @@ class Stream:
         """Yield batches without end; `position` moves on as each is taken.
 
         Raises:
-            BadInput: there are fewer examples than one batch takes.
+            BadInput: there are fewer examples than a batch takes, or than `least`.
         """
+        self._require_examples(max(self.least, self.batch_size))
         while True:
             epoch, block, first = self.position
             order = self._rng(_BLOCKS, epoch).permutation(len(self._blocks))
@@ -106,11 +109,6 @@ class Stream:
                 rows = shuffled[number * self.batch_size : (number + 1) * self.batch_size]
                 self.position = Position(epoch, block, number + 1)
                 yield self._collate(examples, rows, self._rng(_MASKS, epoch, block, number))
-            if len(self._blocks) == 1 and len(examples) < self.batch_size:
-                raise BadInput(
-                    f"corpus: {len(self.documents)} documents give {len(examples)} examples of {self.length} "
-                    f"tokens, fewer than a batch of {self.batch_size}; take more text or smaller batches"
-                )
             last = block + 1 == len(self._blocks)
             self.position = Position(epoch + 1) if last else Position(epoch, block + 1)
 
@@ -121,6 +119,21 @@ class Stream:
             for number, begin in enumerate(range(0, len(examples), self.batch_size)):
                 rows = np.arange(begin, min(begin + self.batch_size, len(examples)))
                 yield self._collate(examples, rows, self._rng(_MASKS, 0, block, number))
+
+    def _require_examples(self, count: int) -> None:
+        """Refuse documents of which the first epoch, wherever the stream is entered, has fewer examples."""
+        # A document gives one example at least, so that most corpora need not be cut to know.
+        if len(self.documents) >= count:
+            return
+        found = 0
+        for block in range(len(self._blocks)):
+            found += len(self._examples(0, block))
+            if found >= count:
+                return
+        raise BadInput(
+            f"corpus: {len(self.documents)} documents give {found} examples of {self.length} tokens, "
+            f"fewer than a batch of {count}; take more text or smaller batches"
+        )
 
     def _cut_into_blocks(self) -> list[NDArray[np.int64]]:
         """Cut the documents into runs of about `_BLOCK` tokens, or more where batches are large."""

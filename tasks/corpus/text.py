@@ -129,13 +129,7 @@ def _write(corpus: Corpus, tokenizer: Tokenizer, folder: Path, offline: bool) ->
     finally:
         for file in files.values():
             file.close()
-    if not documents:
-        raise BadInput(f"corpus: {corpus.name!r} is empty; it needs documents with text")
-    if documents == 1:
-        raise BadInput(
-            f"corpus: {corpus.name!r} has no document boundaries: all of it is one document; put a blank "
-            "line between documents, or give a data set with a document a row"
-        )
+    corpus.require_documents(documents)
 
 
 def _without_limits(tokenizer: Tokenizer) -> tokenizers.Tokenizer:

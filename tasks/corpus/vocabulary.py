@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,10 +37,12 @@ def train(corpus: Corpus, kind: Kind, size: int, folder: Path, *, offline: bool 
         offline: never touch the network.
 
     Raises:
-        BadInput: the corpus is too small for so many entries.
+        BadInput: the corpus is empty, not UTF-8, one document, or too small for so many entries.
     """
     from transformers import PreTrainedTokenizerFast
 
+    # First, or the advice on a corpus without documents would be to lower the vocabulary.
+    corpus.require_documents(sum(1 for _ in islice(corpus.documents(offline), 2)))
     backend = _wordpiece() if kind == "wordpiece" else _unigram()
     numbered = [*SPECIAL, *(_continuing(backend, corpus, offline) if kind == "wordpiece" else ())]
     with _one_thread():

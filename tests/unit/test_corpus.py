@@ -58,6 +58,25 @@ def test_a_data_set_gives_a_document_a_row(tmp_path, monkeypatch):
         list(Corpus(source="data").located(tmp_path).documents())
 
 
+def _column_of(folder, values):
+    datasets.Dataset.from_dict({"text": values}).to_parquet(folder / "data" / "train.parquet")
+    return Corpus(source="data").located(folder)
+
+
+def test_rows_without_a_text_are_no_documents(tmp_path, monkeypatch):
+    own_cache(monkeypatch, tmp_path / "hf")
+    corpus = _column_of(tmp_path, [None, "One.", None, "Two."])
+    assert list(corpus.documents()) == [["One."], ["Two."]]
+
+
+@pytest.mark.parametrize(("values", "kind"), [([None, 1, 2], "int"), ([["One."], ["Two."]], "list")])
+def test_a_column_that_holds_no_text_is_refused(tmp_path, monkeypatch, values, kind):
+    own_cache(monkeypatch, tmp_path / "hf")
+    corpus = _column_of(tmp_path, values)
+    with pytest.raises(BadInput, match=f"column 'text' holds {kind}, not text"):
+        list(corpus.documents())
+
+
 def test_sentences_are_neither_cut_nor_padded_whatever_the_tokenizer_was_set_to(tmp_path):
     corpus = access(tmp_path)
     made = tokens(corpus).tokenizer
@@ -117,6 +136,23 @@ def test_texts_that_cannot_be_used_are_refused(tmp_path, text, encoding, message
     with pytest.raises(BadInput, match=message):
         _encode(tmp_path, text, encoding)
     assert not list((tmp_path / "cache" / "corpora").glob("bad-*"))
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "unigram"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "'corpus' is empty"),
+        ("\n \n", "'corpus' is empty"),
+        ("One.\nTwo.\nThree.", "'corpus' has no document boundaries"),
+    ],
+)
+def test_no_vocabulary_is_trained_on_texts_that_cannot_be_used(tmp_path, kind, text, message):
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "a.txt").write_text(text)
+    with pytest.raises(BadInput, match=message):
+        access(tmp_path).vocabulary(kind, VOCABULARY)
+    assert not list((tmp_path / "cache" / "vocabularies").glob("*"))
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "unigram"])

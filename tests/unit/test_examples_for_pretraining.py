@@ -38,13 +38,13 @@ def stream(text, pairing="sop", batch_size=16, **changes):
 
 def test_a_negative_is_the_pair_swapped_and_half_of_the_pairs_are(text):
     """Order tells the label, the parts are the same neighbours of one document."""
-    found = [cut(text, "sop", seed) for seed in range(3)]
+    found = [cut(text, "sop", seed) for seed in range(20)]
     first, second, labels = (
         np.concatenate([getattr(f, n) for f in found]) for n in ("first", "second", "labels")
     )
     paired = labels != NO_LABEL
     assert paired.mean() > 0.8
-    assert abs(labels[paired].mean() - 0.5) < 0.03
+    assert abs(labels[paired].mean() - 0.5) < 0.02
     earlier = first[paired, 0] < second[paired, 0]
     assert np.array_equal(earlier, labels[paired] == 0)
     assert (document_of(text, first[paired, 0]) == document_of(text, second[paired, 0])).all()
@@ -137,6 +137,17 @@ def test_whole_words_are_chosen_within_the_budget(budget):
             assert chosen
 
 
+def test_what_is_chosen_are_spans_of_the_lengths_drawn():
+    """Words of one token, so many that spans seldom touch: a run of chosen places is a span."""
+    rng, begins = np.random.default_rng(0), np.arange(2000)
+    counts = np.zeros(101, dtype=np.int64)
+    for _ in range(200):
+        chosen = np.array(choose(begins, begins + 1, 100, rng))
+        bounds = np.flatnonzero(np.diff(chosen, prepend=-2, append=2001) != 1)
+        counts += np.bincount(np.diff(bounds), minlength=len(counts))
+    np.testing.assert_allclose((counts / counts.sum())[1:4], [0.54, 0.27, 0.18], atol=0.03)
+
+
 def test_eight_of_ten_are_masked_one_is_kept_one_is_random():
     targets = np.full(100_000, 7)
     seen = corrupt(targets, 4, np.arange(5, 1005), np.random.default_rng(0))
@@ -225,3 +236,20 @@ def test_evaluation_sees_every_example_once(text):
 def test_a_corpus_smaller_than_a_batch_is_refused(text):
     with pytest.raises(BadInput, match="fewer than a batch of 100000"):
         next(iter(stream(text, batch_size=100_000)))
+
+
+@pytest.mark.parametrize("blocks", [1, 5])
+def test_a_batch_in_parts_needs_as_many_examples_as_the_whole(text, monkeypatch, blocks):
+    few = text.training[:40]
+    monkeypatch.setattr("tasks.corpus.stream._BLOCK", int(text.tokens(few).sum()) // blocks)
+    monkeypatch.setattr("tasks.corpus.stream._BATCHES", 1)
+    parts = Stream(text, few, LENGTH, 2, "sop", 20, 3)
+    assert len(parts._blocks) == blocks
+    examples = sum(len(batch.pairs) for batch in parts.once())
+    parts.least = examples
+    assert len(next(iter(parts)).pairs) == 2
+    message = f"40 documents give {examples} .* fewer than a batch of {examples + 1};"
+    for position in (Position(), Position(epoch=1, batch=1)):
+        parts = Stream(text, few, LENGTH, 2, "sop", 20, 3, position, least=examples + 1)
+        with pytest.raises(BadInput, match=message):
+            next(iter(parts))

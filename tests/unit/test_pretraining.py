@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -275,6 +277,29 @@ def test_a_sweep_without_a_corpus_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("", "'corpus' is empty"),
+        ("\n \n", "'corpus' is empty"),
+        ("One.\nTwo.", "'corpus' has no document boundaries"),
+    ],
+)
+def test_a_corpus_without_documents_is_told_before_a_vocabulary_is_trained(tmp_path, written, message):
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "a.txt").write_text(written)
+    with pytest.raises(BadInput, match=message):
+        work(vocabulary=8000).produce(sweep_run(access(tmp_path), tmp_path), tmp_path)
+
+
+def test_a_corpus_smaller_than_the_batch_as_written_is_refused(tmp_path):
+    """Its 256 parts are of 16 sequences, which the corpus has."""
+    text = tokens(access(tmp_path, documents=30))
+    with pytest.raises(BadInput, match="fewer than a batch of 4096"):
+        next(iter(stream(text, work(batch_size=4096, accumulation=256))))
+    assert len(next(iter(stream(text, work(batch_size=32, accumulation=2)))).pairs) == 16
+
+
+@pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"hidden": 100, "heads": 3}, "not divisible by 3 heads"),
@@ -318,6 +343,17 @@ def test_unigram_entropy_is_that_of_the_tokens(corpus):
     shares = np.unique(text.ids, return_counts=True)[1] / len(text.ids)
     assert unigram_entropy(text) == pytest.approx(-(shares * np.log(shares)).sum())
     assert 2 < unigram_entropy(text) < math.log(VOCABULARY)
+
+
+def test_unigram_entropy_does_not_copy_the_tokens(corpus):
+    text = tokens(corpus)
+    long = replace(text, ids=np.resize(text.ids, 1 << 24))
+    tracemalloc.start()
+    entropy = unigram_entropy(long)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert entropy == pytest.approx(unigram_entropy(text), rel=1e-3)
+    assert peak < len(long.ids)
 
 
 def test_wilson_s_interval():
