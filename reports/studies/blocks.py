@@ -111,6 +111,15 @@ class Block:
                 yield f"{where}, {title}, points against {name(base)}: {'; '.join(parts)}."
 
 
+def unlearnt(group: Group, name: Name) -> Iterator[str]:
+    """A sentence about the encoders of a group that know no more of words than their frequencies."""
+    if idle := [name(encoder) for encoder in group.encoders if not encoder.learnt]:
+        yield (
+            f"{group.name}, loss on masked words no better than word frequencies give: {', '.join(idle)}; "
+            "what tells them from the others is how soon they learn, not what they can."
+        )
+
+
 def task_heads(sweep: SweepFacts) -> list[str]:
     """Heads of `Block.cells`."""
     names = [task.short or task.name for task in sweep.tasks]

@@ -139,19 +139,20 @@ def _on_missing(missing: Sequence[str]) -> str:
 
 def _quality(worth: dict[str, list[Taught]], sweep: SweepFacts) -> list[str]:
     """The table of what is known of the variants' quality; nothing where nothing is."""
-    columns = ["operation", "row", "steps", "MLM (%)"]
+    columns = ["operation", "row", "steps", "teacher", "MLM (%)"]
     columns += [f"{task.name}, median" for task in sweep.tasks]
     lines = []
     for name, rows in worth.items():
         for row in rows:
             known = str(one) if (one := row.accuracy("MLM")) else None
             medians = [_median(task, row.records.get(task.name, {}).values()) for task in sweep.tasks]
-            lines.append([name, row.label, row.facts["steps"], known, *medians])
+            lines.append([name, row.label, row.facts["steps"], row.teacher, known, *medians])
     if not lines:
         return []
     return [
         Table(columns, lines).to_markdown(),
-        f"Quality is that of the sweep's own rows; only rows of equal steps can be compared. MLM {ON_TEXT}",
+        "Quality is that of the sweep's own rows; only rows of equal steps whose teachers learnt as much can "
+        f"be compared. MLM {ON_TEXT}",
     ]
 
 

@@ -43,7 +43,17 @@ class Encoder:
         """All that decides the row, but for the fields that vary."""
         kept = {k: v for k, v in self.fields.items() if k not in varying and k not in _BUDGET}
         tuning = {f"fine-tuning {name}": value for name, value in self.tuning.items()}
-        return {**kept, **tuning, "steps": self.facts["steps"]}
+        return {**_flat(kept), **tuning, "steps": self.facts["steps"]}
+
+    @property
+    def held_out(self) -> Mapping[str, Any]:
+        """Losses and accuracies on documents kept from training."""
+        return self.facts["held_out"]
+
+    @property
+    def learnt(self) -> bool:
+        """Whether the loss on masked words is below the entropy of the words' frequencies."""
+        return self.held_out["mlm_loss"] < self.facts["unigram_entropy"]
 
     def accuracy(self, question: Question) -> Accuracy | None:
         """How often it is right on documents kept from training; None without a head for the question."""
@@ -53,6 +63,20 @@ class Encoder:
             return None
         low, high = found[f"{figure}_ci"]
         return Accuracy(found[figure], low, high, found[f"{figure}_n"])
+
+
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Fields of works within a work under names of their own, such as `teacher tokens`.
+
+    What a preset stands for is among them, so its name says nothing more.
+    """
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{name} ")
+        elif not (prefix and name == "preset"):
+            found[prefix + name] = value
+    return found
 
 
 Kind = TypeVar("Kind", bound=Encoder)
@@ -133,10 +157,14 @@ def groups(
         and (name != "steps" or len(set(budgets)) < len(budgets))
     ]
     names = [
-        ", ".join([budget, *(f"{name} {own[name]}" for name in differing)])
+        ", ".join([budget, *(f"{name} {_shown(own[name])}" for name in differing)])
         for budget, own in zip(budgets, settings, strict=True)
     ]
     return [Group(name, members) for name, members in zip(names, kept, strict=True)]
+
+
+def _shown(value: Any) -> str:
+    return f"{value:,}" if type(value) is int else "by default" if value is None else str(value)
 
 
 def _budget(encoders: Sequence[Encoder]) -> str:

@@ -38,6 +38,8 @@ class Course:
     """Means of each window of steps, with `phase`, `step` and `tokens`, counted from the very first step."""
     held_out: Mapping[str, Any]
     """Figures on documents kept from training."""
+    tokens_per_second: float
+    """Of all attempts together: a killed one's work and time are kept."""
     entropy: float | None
     """Of the vocabulary's frequencies; None in records from before students kept it."""
 
@@ -88,10 +90,12 @@ def _course(record: Record) -> Course | None:
     notes, taught = record.notes.get("pretraining"), record.notes.get("transfer")
     if taught:
         phases, held_out = taught["phases"], taught["held_out"]["student"]
-        entropy = taught.get("unigram_entropy")
+        entropy, seconds = taught.get("unigram_entropy"), sum(phase["seconds"] for phase in phases)
+        speed = record.cost.tokens / max(seconds, 1e-9)
     elif notes:
         phases = [{"phase": "pretraining", "steps": notes["steps"], "curve": notes["curve"]}]
         held_out, entropy = notes["held_out"], notes["unigram_entropy"]
+        speed = notes["tokens_per_second"]
     else:
         return None
     per_step = record.cost.tokens / record.cost.steps
@@ -101,7 +105,7 @@ def _course(record: Record) -> Course | None:
             step = before + point["step"]
             points.append(point | {"phase": phase["phase"], "step": step, "tokens": step * per_step})
         before += phase["steps"]
-    return Course(record, points, held_out, entropy)
+    return Course(record, points, held_out, speed, entropy)
 
 
 def _groups(courses: Iterable[Course]) -> list[Group]:
@@ -132,10 +136,10 @@ _COLUMNS = ["group", "label", "phase", "step", "tokens", "learning_rate", "loss"
 
 def _summary(group: Group) -> Iterator[list[object]]:
     for name, course in group.courses.items():
-        loss, seconds = course.held_out.get("mlm_loss"), course.record.seconds.get("produce")
+        loss = course.held_out.get("mlm_loss")
         below = None if course.entropy is None or loss is None else course.entropy - loss
         known = [_share(course.held_out, figure) for figure in ("mlm_accuracy", "pair_accuracy")]
-        speed = round(course.record.cost.tokens / seconds) if seconds else None
+        speed = f"{course.tokens_per_second:,.0f}"
         yield [group.name, name, course.record.cost.steps, loss, below, *known, speed]
 
 

@@ -17,6 +17,7 @@ from reports.studies.blocks import (
     draw,
     heads,
     task_heads,
+    unlearnt,
 )
 from reports.studies.content import Findings, Table, Variants
 from reports.studies.pretrained import (
@@ -123,6 +124,7 @@ def _conclude(block: Block) -> Iterator[str]:
                 f"and SOP's in {sop} %{_guessed(nsp, sop)}."
             )
     yield f"{where}, {answers_in_words(group.encoders, 'MLM', _called)}."
+    yield from unlearnt(group, _called)
     for objective in ("mlm", "mlm+nsp"):
         if base := _find(group, objective):
             yield from block.on_tasks(where, group.encoders, base, _called)

@@ -18,6 +18,7 @@ from reports.studies.blocks import (
     draw,
     heads,
     task_heads,
+    unlearnt,
 )
 from reports.studies.content import Findings, Table, Variants
 from reports.studies.pretrained import (
@@ -167,6 +168,7 @@ def _conclude(block: Block) -> Iterator[str]:
     for share in SHARES:
         if len(own := [e for width in widths if (e := _find(group, share, width))]) > 1:
             yield from _compare(block, f"{group.name}, share {share}", own, lambda e: f"E {_width(e)}")
+    yield from unlearnt(group, _called)
     lacking: dict[tuple[str, ...], list[str]] = {}
     for width in widths:
         if without := tuple(share for share in SHARES if _find(group, share, width) is None):

@@ -19,6 +19,18 @@ _ALPHA = 0.5
 class Taught(Encoder):
     """A row `mobilebert` with `start: pair`; `fields` are the pair's."""
 
+    @property
+    def held_out(self) -> Mapping[str, Any]:
+        """The student's figures, not its teacher's."""
+        return self.facts["held_out"]["student"]
+
+    @property
+    def teacher(self) -> str:
+        """What its teacher differs in from another of the sweep: how much it has learnt."""
+        fields = self.fields["teacher"]
+        tokens, steps = fields["tokens"], fields["steps"]
+        return f"{steps:,} steps" if steps else f"{tokens:,} tokens" if tokens else "tokens by default"
+
     def accuracy(self, question: Question) -> Accuracy | None:
         """How often the student finds masked words of documents kept from training."""
         return masked_words(self, "student") if question == "MLM" else None

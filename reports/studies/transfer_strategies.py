@@ -17,6 +17,7 @@ from reports.studies.blocks import (
     draw,
     heads,
     task_heads,
+    unlearnt,
 )
 from reports.studies.content import Findings, Table, Variants
 from reports.studies.pretrained import Encoder, Group, groups
@@ -130,19 +131,15 @@ def _conclude(block: Block) -> Iterator[str]:
     theirs = masked_words(group.encoders[0], "teacher")
     teacher = f"; their teacher {theirs}" if theirs else ""
     yield f"{where}, {answers_in_words(group.encoders, 'MLM', _called)}{teacher}."
-    if unlearnt := [_called(e) for e in group.encoders if not _beats_frequencies(e)]:
-        yield f"{where}, loss on masked words no better than word frequencies give: {', '.join(unlearnt)}."
+    yield from unlearnt(group, _called)
     if base := _find(group, BASE):
         yield from block.on_tasks(where, _others(group), base, _called)
     else:
         yield f"{where}: no pkt with the same settings, so scores are compared with none."
-    if lacking := [name for name in WANTED if _find(group, name) is None]:
+    if len(group.encoders) == 1:
+        yield f"{where}: only {_called(group.encoders[0])} was taught with these settings."
+    elif lacking := [name for name in WANTED if _find(group, name) is None]:
         yield f"{where}: no result of {', '.join(lacking)}."
-
-
-def _beats_frequencies(encoder: Encoder) -> bool:
-    """Whether the loss on masked words is below the entropy of the words' frequencies."""
-    return encoder.facts["held_out"]["student"]["mlm_loss"] < encoder.facts["unigram_entropy"]
 
 
 def _unfinished(sweep: SweepFacts, students: Sequence[Taught]) -> list[str]:

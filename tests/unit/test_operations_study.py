@@ -173,7 +173,7 @@ def test_quality_is_that_of_rows_of_the_same_shape_taught_in_the_same_way():
     assert "20.0 (19.0-21.0)" in page
     quality = next(line for line in page.splitlines() if "| mobilebert:x |" in line)
     assert [cell.strip() for cell in quality.split("|")[1:-1]] == [
-        *("layer_norm-relu", "mobilebert:x", "10", "20.0 (19.0-21.0)", "60.00"),
+        *("layer_norm-relu", "mobilebert:x", "10", "tokens by default", "20.0 (19.0-21.0)", "60.00"),
     ]
     assert "Quality was not measured for no_norm-relu, " in page
     other = reported(norm="layer_norm", strategy="akt")

@@ -116,6 +116,8 @@ def notes(encoder, measured: bool) -> dict:
         "steps": encoder.total_steps,
         "tokens": 60 * encoder.total_steps * encoder.batch_size,
         "tokens_per_second": 12_000.0 if encoder.share == "all" else 10_000.0,
+        "unigram_entropy": 7.0,
+        "held_out": {"mlm_loss": 7.5 if encoder.embedding == 32 else 6.5},
     }
     if measured:
         facts["objectives"] = {"nsp": figures(0), "sop": figures(1)}
@@ -167,8 +169,8 @@ def test_groups_of_one_budget_are_told_apart_by_what_differs():
             world.add(share=share, steps=steps, tuning={"epochs": epochs, "learning_rate": 1e-3})
     found = groups(pretrained(world.records), ("share",), lambda e: e.label)
     assert [group.name for group in found] == [
-        "7.7 M tokens, fine-tuning epochs 1.0, steps 1000",
-        "7.7 M tokens, fine-tuning epochs 2.0, steps 1001",
+        "7.7 M tokens, fine-tuning epochs 1.0, steps 1,000",
+        "7.7 M tokens, fine-tuning epochs 2.0, steps 1,001",
     ]
 
 

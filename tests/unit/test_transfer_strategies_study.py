@@ -125,7 +125,7 @@ def test_only_rows_of_equal_steps_and_settings_are_compared_and_what_is_missing_
     others = (
         "none, pkt without feature maps, pkt without attention, pkt without MLM-KD, pkt without bottleneck"
     )
-    assert f"18.7 M tokens, seed 1, steps 2441: no result of akt, jkt, {others}." in page
+    assert "18.7 M tokens, seed 1, steps 2,441: only pkt was taught with these settings." in page
     assert f"1.9 M tokens (smoke), seed 1, steps 244: no result of jkt, {others}." in page
     assert (
         "1.9 M tokens (smoke), seed 5, steps 244: no pkt with the same settings, so scores are compared "
@@ -133,13 +133,26 @@ def test_only_rows_of_equal_steps_and_settings_are_compared_and_what_is_missing_
     )
     assert (
         "1.9 M tokens (smoke), seed 5, steps 244, loss on masked words no better than word frequencies "
-        "give: none." in page
+        "give: none; what tells them" in page
     )
     assert f"Without a result yet: {planned}." in page
     # One seed in common: nothing is known of others.
     (change,) = (row for row in rows(findings.table) if row["taught"] == "akt" and row["change"])
     assert float(change["change"]) == pytest.approx(-12.0)
     assert change["verdict"] == "none"
+
+
+def test_a_block_is_named_by_what_differs_in_its_teacher():
+    world = World()
+    for tokens in (None, 4_000_000):
+        teacher = SMOKE.teacher.model_copy(update={"tokens": tokens})
+        for strategy in ("pkt", "akt"):
+            world.run(SMOKE.model_copy(update={"strategy": strategy, "teacher": teacher}), seeds=(1, 2))
+    blocks = list(dict.fromkeys(row["block"] for row in rows(world.report().table)))
+    assert blocks == [
+        "1.9 M tokens (smoke), teacher tokens by default",
+        "1.9 M tokens (smoke), teacher tokens 4,000,000",
+    ]
 
 
 def test_students_of_another_shape_are_left_to_the_study_of_operations():
@@ -168,21 +181,26 @@ def of_the_sweep() -> list[MobileBert]:
 
 
 def test_the_sweep_that_comes_along_has_every_strategy_with_equal_steps_and_one_teacher():
-    shapes = [work.shape for work in strategies(SMOKE).values()]
+    (teacher,) = [method.pair.teacher for method in of_the_sweep() if method.start == "teacher"]
     taught = [method.pair for method in of_the_sweep() if method.start == "pair"]
-    smoke = [pair for pair in taught if pair.preset == "smoke" and pair.shape in shapes]
-    assert sorted(how(pair.model_dump()) for pair in smoke) == sorted(reporting.WANTED)
-    assert {pair.total_steps for pair in smoke} == {SMOKE.total_steps}
+    smoke = [pair for pair in taught if pair.preset == "smoke" and pair.teacher == teacher]
+    shapes = [work.shape for work in strategies(smoke[0]).values()]
+    compared = [pair for pair in smoke if pair.shape in shapes]
+    assert sorted(how(pair.model_dump()) for pair in compared) == sorted(reporting.WANTED)
+    assert len({pair.total_steps for pair in smoke}) == 1
     assert [how(pair.model_dump()) for pair in taught if not pair.preset] == ["pkt"]
-    assert {pair.teacher.label for pair in taught} == {"ib-bert-teacher"}
-    assert [method.start for method in of_the_sweep()].count("teacher") == 1
 
 
-def test_the_sweep_that_comes_along_has_a_student_of_every_operation_with_that_teacher():
+def test_the_sweep_that_comes_along_has_a_student_of_every_operation_and_a_control_of_its_teacher():
     taught = [method.pair for method in of_the_sweep() if method.pair.preset == "smoke"]
     equal = [pair for pair in taught if how(pair.model_dump()) == "pkt"]
-    wanted = operations(SMOKE)
-    found = {name for name, work in wanted.items() if work in equal}
-    # Other heads and another width between blocks take another teacher.
-    assert wanted.keys() - found == {"heads-16", "inter-halved"}
-    assert len(equal) == len({str(wanted[name].shape) for name in found})
+    assert len({pair.total_steps for pair in equal}) == 1
+    wanted = operations(MobileBertTransfer())
+    found: dict[str, list[MobileBertTransfer]] = {
+        name: [pair for pair in equal if pair.shape == work.shape] for name, work in wanted.items()
+    }
+    assert all(found.values()), "a student of every shape"
+    # Other heads and another width between blocks take another teacher, and a control beside it.
+    others = {found[name][0].teacher.total_steps for name in ("heads-16", "inter-halved")}
+    assert others <= {pair.teacher.total_steps for pair in found["heads-4"]}
+    assert len(others) == 1
