@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 STEPS, WARM_UP, REPEATS = 10, 3, 5
+ROUNDS, TURN = 4, 2
 LEAST = {"fp32": 0.70, "bf16": 0.45}
 PIPELINE = 5.0
 
@@ -47,6 +48,7 @@ def measure() -> Iterator[str]:
                 f"{trained / floor:.2f} of it (at least {LEAST[precision]})"
             )
             yield f"examples ÷ pre-training, {precision}: {made / trained:.1f} (at least {PIPELINE:g})"
+            yield _sharing(text, precision)
 
 
 def _run(folder: Path) -> Any:
@@ -79,8 +81,8 @@ def _examples_per_second(batches: Any) -> float:
     return tokens / (time.process_time() - begun)
 
 
-def _training(text: Any, work: Any, precision: str) -> tuple[float, int]:
-    """Real tokens per second of the loop's quickest step, and real tokens in it."""
+def _steps(text: Any, work: Any, precision: str, count: int) -> Iterator[Any]:
+    """The steps of the loop that pre-trains `work`, warm already."""
     import torch
 
     from methods.fit import decay_groups, descend
@@ -99,18 +101,44 @@ def _training(text: Any, work: Any, precision: str) -> tuple[float, int]:
         iter(stream(text, work)),
         lambda model, batch: pretraining_loss(model, batch)[0],
         lambda step: 1e-4,
-        steps=range(WARM_UP + STEPS),
+        steps=range(WARM_UP + count),
         bf16=precision == "bf16",
         accumulate=work.accumulation,
     )
     for _ in islice(steps, WARM_UP):
         pass
+    return steps
+
+
+def _quickest(steps: Iterator[Any]) -> tuple[float, int]:
+    """Real tokens per second of the quickest of some steps, and real tokens in it."""
     found, begun = [], time.process_time()
     for step in steps:
         tokens = sum(batch.tokens for batch in step.batches)
         found.append((tokens / (time.process_time() - begun), tokens))
         begun = time.process_time()
     return max(found)
+
+
+def _training(text: Any, work: Any, precision: str) -> tuple[float, int]:
+    """Real tokens per second of the loop's quickest step, and real tokens in it."""
+    return _quickest(_steps(text, work, precision, STEPS))
+
+
+def _sharing(text: Any, precision: str) -> str:
+    """Training speed of each kind of sharing as a multiple of none's; all take turns, so noise is shared."""
+    from methods.pretraining.encoder import PretrainedEncoder
+
+    shares = ("none", "all", "attention", "ffn")
+    running = {
+        share: _steps(text, PretrainedEncoder(share=share), precision, ROUNDS * TURN) for share in shares
+    }
+    speeds = dict.fromkeys(shares, 0.0)
+    for _ in range(ROUNDS):
+        for share, steps in running.items():
+            speeds[share] = max(speeds[share], _quickest(islice(steps, TURN))[0])
+    relative = ", ".join(f"{share} {speeds[share] / speeds['none']:.2f}" for share in shares[1:])
+    return f"pre-training speed by sharing ÷ without, {precision}: {relative} (the work is the same)"
 
 
 def _floor(work: Any, vocabulary: int, precision: str) -> float:
