@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from methods import architectures, encoders
 from methods.pruning.surgery import prune_heads, prune_neurons
 from methods.sharing.factorised import set_shape
 from methods.sharing.passes import run_in_order
+from tasks.errors import BadInput
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -70,11 +72,26 @@ def load(folder: Path) -> PreTrainedModel:
     """Read a saved model in eval mode, in fp32 on the CPU; layers saved as shared are one module again.
 
     No weight is initialised before it is read, and no random state is touched.
+
+    Raises:
+        BadInput: the weights are not those of the model that the config describes.
     """
     described = json.loads((folder / CONFIG).read_text())
     with no_init_weights():
         model = _assemble(described)
-    load_model(model, str(folder / WEIGHTS))
+    try:
+        load_model(model, str(folder / WEIGHTS))
+    except RuntimeError as error:
+        # A plain RuntimeError is also what the allocator raises when memory runs out.
+        if "loading state_dict" not in str(error):
+            raise
+        # Of the tensors that do not fit the first is enough; a model has hundreds.
+        difference = textwrap.shorten(" ".join(str(error).splitlines()[1:]), 200, placeholder=" ...")
+        raise BadInput(
+            f"{folder}: {WEIGHTS} does not fit {CONFIG} ({difference}): weights and configuration belong to "
+            "two models; put back the two files that were saved together, or remove the folder and make it "
+            "anew"
+        ) from error
     return model.eval()
 
 

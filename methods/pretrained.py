@@ -158,7 +158,7 @@ def classifier(source: Source, task: Task, seed: int) -> PreTrainedModel:
             f"e.g. {min(missing)}; it is not a pretrained encoder of the kind its config.json names"
         )
     other = [key for key, *_ in loading["mismatched_keys"] if key.startswith(encoder)]
-    other += [key for key in loading["unexpected_keys"] if ".layer." in key]
+    other += [key for key in loading["unexpected_keys"] if _of_encoder(key, model)]
     if other:
         raise BadInput(
             f"model: {len(other)} tensors of {source.id!r}, e.g. {min(other)}, are not those of the "
@@ -173,6 +173,18 @@ def classifier(source: Source, task: Task, seed: int) -> PreTrainedModel:
 
         return convert(model)
     return model.eval()
+
+
+def _of_encoder(key: str, model: PreTrainedModel) -> bool:
+    """Whether a checkpoint's tensor belongs to the encoder, and so must have a place in `model`.
+
+    Heads do not, nor what a classifier may do without: a pooler, and position numbers, which are no weights.
+    """
+    # The checkpoint of an encoder alone has no prefix.
+    name = key.removeprefix(f"{model.base_model_prefix}.")
+    part = name.partition(".")[0]
+    parts = dict(model.base_model.named_children())
+    return part in parts and part != "pooler" and not name.endswith("position_ids")
 
 
 def _on_own_encoder(folder: Path, labels: dict[str, Any]) -> PreTrainedModel:

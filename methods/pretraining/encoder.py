@@ -32,6 +32,9 @@ PAPER: dict[str, Any] = {
 POSITIONS = 512
 """Rows of the position table, as in the paper; those beyond `length` stay as they were drawn."""
 
+_ENCODERS = {"vocabulary", "tokenizer", "hidden", "heads", "ffn"}
+"""Fields that a warm start has from the sweep's encoder."""
+
 
 class PretrainedEncoder(
     Pretraining,
@@ -79,12 +82,26 @@ class PretrainedEncoder(
             raise ValueError(f"groups: {self.groups} asked for, but there are {self.layers} layers")
         if self.length > POSITIONS:
             raise ValueError(f"length: at most {POSITIONS}, the rows of the position table")
-        fixed = {"vocabulary", "tokenizer", "hidden", "heads", "ffn"} & self.changed().keys()
-        if self.warm_start and fixed:
+        if self.share == "none" and self.groups > 1:
             raise ValueError(
-                f"warm_start takes {', '.join(sorted(fixed))} from the sweep's encoder; leave it out"
+                f"groups: {self.groups} changes nothing with share: none, where every layer is its own; "
+                "leave it out, or share something"
             )
+        if self.warm_start:
+            self._leaves_to_the_encoder()
         return self
+
+    def _leaves_to_the_encoder(self) -> None:
+        """Refuse what a warm start would ignore."""
+        if given := _ENCODERS & self.presets.get(self.preset or "", {}).keys():
+            raise ValueError(
+                f"preset: {self.preset} sets {', '.join(sorted(given))}, which warm_start takes from the "
+                "sweep's encoder; leave out one of the two"
+            )
+        if given := _ENCODERS & self.changed().keys():
+            raise ValueError(
+                f"warm_start takes {', '.join(sorted(given))} from the sweep's encoder; leave it out"
+            )
 
     def produce(self, run: SweepRun, folder: Path) -> None:
         """Pre-train and write `model`, `heads.safetensors` and the notes.

@@ -14,9 +14,10 @@ class Lamb(Optimizer):
     """Adam whose update of each tensor is as long as the tensor: made for large batches.
 
     With m and v the bias-corrected moments, r = m / (sqrt(v) + eps) and u = r + decay * w, a tensor moves by
-    lr * |w| / |u| * u. Where |w| or |u| is 0 the ratio is 1. A group without decay takes plain Adam steps, as
-    in ALBERT's code: there biases and norms are left out of the ratio too. All tensors of a group are updated
-    by the same few calls (`torch._foreach`), so many small tensors cost little.
+    lr * |w| / |u| * u. Where |w| or |u| is 0 the ratio is 1, and so it is of tensors with a single dimension:
+    biases and norms, which ALBERT's code leaves out of the ratio too. Whether a tensor decays does not matter
+    to its ratio. All tensors of a group are updated by the same few calls (`torch._foreach`), so many small
+    tensors cost little.
     """
 
     def __init__(
@@ -62,7 +63,15 @@ class Lamb(Optimizer):
         torch._foreach_div_(updates, [1 - first**count for count in counts])
         if group["weight_decay"]:
             torch._foreach_add_(updates, weights, alpha=group["weight_decay"])
-            lengths = zip(torch._foreach_norm(weights), torch._foreach_norm(updates), strict=True)
-            ratios = [torch.where((w > 0) & (u > 0), w / u, torch.ones_like(w)) for w, u in lengths]
-            torch._foreach_mul_(updates, ratios)
+        # By shape and not by a group's decay: without decay matrices would take plain Adam steps.
+        adapted = [place for place, weight in enumerate(weights) if weight.ndim > 1]
+        if adapted:
+            _adapt([updates[place] for place in adapted], [weights[place] for place in adapted])
         torch._foreach_sub_(weights, updates, alpha=group["lr"])
+
+
+def _adapt(updates: list[Tensor], weights: list[Tensor]) -> None:
+    """Make each update as long as its tensor, in place."""
+    lengths = zip(torch._foreach_norm(weights), torch._foreach_norm(updates), strict=True)
+    ratios = [torch.where((w > 0) & (u > 0), w / u, torch.ones_like(w)) for w, u in lengths]
+    torch._foreach_mul_(updates, ratios)

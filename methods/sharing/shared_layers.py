@@ -25,7 +25,7 @@ class SharedLayers(
     name="shared-layers",
     family="sharing",
     paper="after Lan et al., ICLR 2020, arXiv 1909.11942",
-    version=1,
+    version=2,
     needs=("finetune", "teacher-outputs"),
 ):
     """Cross-layer sharing in groups of neighbouring layers, without ALBERT's pre-training.

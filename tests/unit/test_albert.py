@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from pydantic import ValidationError
 from test_albert_model import model
 
 from methods import checkpoint
@@ -34,6 +35,36 @@ def test_it_needs_its_pretraining_or_names_a_checkpoint():
     assert released.models() == ("albert/albert-base-v2",) and own.models() == ()
     assert Albert().label == "albert"
     assert Albert(**own.model_dump(mode="json")) == own
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"warm_start": True, "preset": "paper"},
+            "preset: paper sets hidden, tokenizer, vocabulary, which warm_start takes from the sweep's encoder",
+        ),
+        (
+            {"warm_start": True, "preset": "paper", "hidden": 128, "vocabulary": 8000},
+            "preset: paper sets hidden, tokenizer, vocabulary, which .*; leave out one of the two",
+        ),
+        ({"warm_start": True, "ffn": 64}, "warm_start takes ffn from"),
+        ({"warm_start": True, "preset": "smoke", "heads": 4}, "warm_start takes heads from"),
+        ({"share": "none", "groups": 2}, "groups: 2 changes nothing with share: none.*; leave it out"),
+    ],
+)
+def test_fields_that_would_be_ignored_are_refused(fields, message):
+    with pytest.raises(ValidationError, match=message):
+        PretrainedEncoder(**fields)
+    with pytest.raises(ValidationError, match=message):
+        Albert(pretrained=fields)
+
+
+def test_fields_that_go_together_are_taken():
+    assert PretrainedEncoder(warm_start=True, preset="smoke").tokens == 2_000_000
+    assert PretrainedEncoder(preset="paper").hidden == 768
+    assert PretrainedEncoder(share="none", groups=1) == PretrainedEncoder(share="none")
+    assert PretrainedEncoder(share="ffn", groups=2).groups == 2
 
 
 def test_it_fine_tunes_the_encoder_and_keeps_what_is_known_of_it(run, tmp_path):

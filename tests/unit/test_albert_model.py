@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
-from transformers import AlbertConfig, AlbertForSequenceClassification, BertModel
+from transformers import AlbertConfig, AlbertForPreTraining, AlbertForSequenceClassification, BertModel
 
 from methods import checkpoint, encoders, pretrained
 from methods.fit import optimizer
@@ -86,6 +88,7 @@ def formula(layers, hidden, embedding, share, vocabulary, groups=1):
         (24, 2048, 128, "all", 30000, 58_724_864),
         (12, 4096, 128, "all", 30000, 222_595_584),
         (12, 768, 768, "none", 30000, 109_081_344),
+        (24, 1024, 1024, "none", 30000, 334_607_360),
         (12, 768, 64, "ffn", 30000, 35_684_352),
         (12, 768, 768, "all", 30000, 31_114_752),
         (12, 768, 128, "attention", 30522, 63_714_048),
@@ -238,6 +241,65 @@ def test_a_released_checkpoint_starts_a_classifier(run, tmp_path):
         torch.testing.assert_close(
             made.bert(**INPUTS).last_hidden_state, original.albert(**INPUTS).last_hidden_state
         )
+
+
+OTHER_MODEL = "weights and configuration belong to two models"
+
+
+def reconfigured(folder, changes):
+    """The source in `folder` once its configuration says something else."""
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    return pretrained.Source("a", None, str(folder))
+
+
+@pytest.mark.parametrize("heads", [False, True])
+@pytest.mark.parametrize(
+    ("saved", "changes", "message"),
+    [
+        ({"num_hidden_groups": 2}, {"num_hidden_groups": 1}, OTHER_MODEL),
+        ({"inner_group_num": 2}, {"inner_group_num": 1}, OTHER_MODEL),
+        ({}, {"hidden_size": 40}, OTHER_MODEL),
+        ({}, {"embedding_size": 12}, OTHER_MODEL),
+        ({}, {"num_hidden_groups": 2}, "no weights for 16 tensors"),
+        ({}, {"inner_group_num": 2}, "no weights for 16 tensors"),
+    ],
+)
+def test_a_released_checkpoint_of_another_configuration_is_refused(
+    heads, saved, changes, message, run, tmp_path
+):
+    sizes = theirs().config.to_dict() | saved
+    whole = AlbertForPreTraining(AlbertConfig(**sizes))
+    (whole if heads else whole.albert).save_pretrained(tmp_path)
+    with pytest.raises(BadInput, match=message):
+        pretrained.classifier(reconfigured(tmp_path, changes), run().task, seed=1)
+
+
+def test_heads_of_pretraining_are_no_part_of_another_model(run, tmp_path):
+    AlbertForPreTraining(theirs().config).save_pretrained(tmp_path)
+    source = pretrained.Source("a", None, str(tmp_path))
+    assert isinstance(
+        pretrained.classifier(source, run().task, seed=1), CompactAlbertForSequenceClassification
+    )
+
+
+@pytest.mark.parametrize(
+    ("saved", "changes"),
+    [
+        ({"share": "all"}, {"share": "none"}),
+        ({"share": "none"}, {"share": "all"}),
+        ({"share": "ffn"}, {"share": "attention"}),
+        ({}, {"hidden_size": 40}),
+        ({}, {"embedding_size": 12}),
+        ({}, {"embedding_size": 32}),
+        ({"num_hidden_groups": 2}, {"num_hidden_groups": 1}),
+        ({"share": "none"}, {"num_hidden_layers": 3}),
+    ],
+)
+def test_our_encoder_of_another_configuration_is_refused(saved, changes, run, tmp_path):
+    checkpoint.save(model(**saved), tmp_path / "ours")
+    with pytest.raises(BadInput, match=f"ours: .*{OTHER_MODEL}; put back"):
+        pretrained.classifier(reconfigured(tmp_path / "ours", changes), run().task, seed=1)
 
 
 def test_our_encoder_starts_a_classifier_drawn_from_its_seed(run, tmp_path):

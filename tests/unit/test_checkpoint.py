@@ -8,6 +8,7 @@ from transformers import AutoModelForSequenceClassification
 from methods import checkpoint, encoders
 from methods.pruning.surgery import prune_heads, prune_neurons
 from tasks.batches import in_order
+from tasks.errors import BadInput
 
 
 def _logits(model):
@@ -137,6 +138,41 @@ def test_a_config_out_of_step_is_refused_before_anything_is_written(kind, tmp_pa
         with pytest.raises(ValueError, match="does not describe"):
             checkpoint.save(model, tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def _depth(config):
+    config["n_layers" if "n_layers" in config else "num_hidden_layers"] = 2
+
+
+def _groups(config):
+    config["layer_groups"] = [0, 0, 1]
+
+
+def _neurons(config):
+    config["kept_neurons"] = [5, 5, 5]
+
+
+@pytest.mark.parametrize("change", [_depth, _groups, _neurons])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_config_of_another_model_is_refused_when_read(kind, change, tmp_path):
+    folder = checkpoint.save(encoder(kind), tmp_path / "stored")
+    config = json.loads((folder / checkpoint.CONFIG).read_text())
+    change(config)
+    (folder / checkpoint.CONFIG).write_text(json.dumps(config))
+    with pytest.raises(BadInput, match=r"stored: .* belong to two models; put back .* make it anew") as told:
+        checkpoint.load(folder)
+    assert len(str(told.value)) < 500 + len(str(folder)), "of many tensors one is named"
+
+
+def test_running_out_of_memory_is_no_mistake_in_a_folder(tmp_path, monkeypatch):
+    folder = checkpoint.save(encoder("bert"), tmp_path)
+
+    def load_model(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(checkpoint, "load_model", load_model)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        checkpoint.load(folder)
 
 
 @pytest.mark.parametrize("kind", KINDS)

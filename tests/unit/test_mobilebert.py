@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from methods.compact.mobilebert.mobilebert_transfer import MobileBertTransfer
 from methods.fit import fit
 from methods.pretrained import Source
 from tasks.errors import BadInput
+from tasks.tokens import tokenizer
 
 TEXT = {"vocabulary": VOCABULARY, "length": 32, "batch_size": 8, "steps": 12}
 TEACHER = {**TEXT, "layers": 2, "hidden": 32, "inner": 48, "embedding": 16}
@@ -56,6 +58,32 @@ def test_a_teacher_and_its_student_are_made_from_the_corpus(made):
     assert summary["unigram_entropy"] > 0
     assert summary["held_out"] == transferred["held_out"]
     assert (results["mobilebert-transfer"] / "model" / "tokenizer.json").is_file()
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "unigram"])
+def test_a_student_reads_with_its_teachers_vocabulary_wherever_it_is_taught(kind, tmp_path):
+    """A unigram vocabulary comes out another on each machine: here the student's has all words renumbered."""
+    teacher = {**TEACHER, "tokenizer": kind}
+    work = MobileBertTransfer.model_validate({**TEXT, "tokenizer": kind, "inner": 16, "teacher": teacher})
+    for name in ("teacher", "student"):
+        (tmp_path / name).mkdir()
+    here = access(tmp_path)
+    work.teacher.produce(sweep_run(here, tmp_path / "first"), tmp_path / "teacher")
+    elsewhere = replace(here, cache=tmp_path / "other-cache")
+    file = elsewhere.vocabulary(kind, VOCABULARY) / "tokenizer.json"
+    other = json.loads(file.read_text())
+    words = other["model"]["vocab"]
+    if kind == "unigram":
+        words[10:] = words[:9:-1]
+    else:
+        other["model"]["vocab"] = {word: n if n < 10 else VOCABULARY + 9 - n for word, n in words.items()}
+    file.write_text(json.dumps(other))
+    run = sweep_run(elsewhere, tmp_path / "second", results={"ib-bert-teacher": tmp_path / "teacher"})
+    work.produce(run, tmp_path / "student")
+    folders = (tmp_path / "teacher" / "model", tmp_path / "student" / "model", file.parent)
+    theirs, ours, local = (tokenizer(str(folder), None).backend.get_vocab() for folder in folders)
+    assert ours == theirs
+    assert local != theirs
 
 
 @pytest.mark.parametrize("start", ["pair", "teacher"])

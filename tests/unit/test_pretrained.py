@@ -71,6 +71,34 @@ def test_a_checkpoint_without_the_encoder_is_refused(folder, tiny_bert):
         pretrained.classifier(resolve(folder), TASK, seed=1)
 
 
+def test_a_checkpoint_with_other_tensors_of_the_encoder_is_refused(folder):
+    from safetensors.torch import load_file, save_file
+
+    weights = folder / "encoder" / "model.safetensors"
+    further = {"embeddings.second_norm.weight": torch.ones(32)}
+    save_file(load_file(weights) | further, weights, metadata={"format": "pt"})
+    with pytest.raises(BadInput, match=r"1 tensors of 'encoder', e\.g\. embeddings\.second_norm\.weight"):
+        pretrained.classifier(resolve(folder), TASK, seed=1)
+
+
+@pytest.mark.parametrize("prefix", ["", "roberta."])
+def test_what_a_classifier_leaves_out_is_no_part_of_another_model(prefix, tmp_path):
+    """Pooler, positions that are no weights, and heads."""
+    from safetensors.torch import save_file
+    from transformers import RobertaConfig, RobertaModel
+
+    sizes = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    encoder = RobertaModel(RobertaConfig(**sizes, intermediate_size=64))
+    encoder.save_pretrained(tmp_path / "encoder")
+    stored = {f"{prefix}{name}": tensor for name, tensor in encoder.state_dict().items()}
+    stored |= {f"{prefix}embeddings.position_ids": torch.arange(512)[None], "lm_head.bias": torch.ones(50)}
+    save_file(stored, tmp_path / "encoder" / "model.safetensors", metadata={"format": "pt"})
+    assert f"{prefix}pooler.dense.weight" in stored
+    model = pretrained.classifier(resolve(tmp_path), TASK, seed=1)
+    for name, tensor in model.roberta.state_dict().items():
+        assert torch.equal(tensor, encoder.state_dict()[name]), name
+
+
 def test_identity_is_content_not_place(folder):
     shutil.copytree(folder / "encoder", folder / "elsewhere" / "renamed")
     copy = resolve(folder / "elsewhere", "renamed")

@@ -101,7 +101,7 @@ def with_corpus(trial, folder, layers=4):
 def test_it_recovers_on_the_corpus_first_and_then_on_its_task(run, tmp_path):
     fields = {"groups": 1, "alpha": 0.0, "embedding": 8}
     trial = with_corpus(run(), tmp_path / "text")
-    method = SharedLayers(corpus_tokens=3 * 128 * 32, **fields)
+    method = SharedLayers(corpus_tokens=3 * 32 * 32, **fields)
     model = method.compress(trial)
     assert method.uses_corpus() and not SharedLayers().uses_corpus()
     assert method.cost() > SharedLayers().cost()
@@ -121,7 +121,7 @@ def test_recovery_on_text_changes_the_encoder_and_not_the_classifier(run, tmp_pa
     trial = with_corpus(run(), tmp_path / "text")
     model = share_layers(trial.start(), 1, "mean")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    recover_on_text(trial, model, 2 * 128 * 32)
+    recover_on_text(trial, model, 2 * 32 * 32)
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert {name for name in before if name.startswith("classifier")}.isdisjoint(changed)
     assert "bert.encoder.layer.0.output.dense.weight" in changed and "bert.pooler.dense.weight" in changed

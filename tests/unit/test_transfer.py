@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
-from bottleneck_berts import LAYERS, Batches, student, teacher
+from bottleneck_berts import LAYERS, Batches, batch, student, teacher
 from tiny_corpus import sweep_run
 
 from methods.compact.mobilebert.mobilebert_transfer import MobileBertTransfer
 from methods.compact.mobilebert.pair import adopt
-from methods.compact.mobilebert.transfer import Lesson, transfer
+from methods.compact.mobilebert.phases import phases
+from methods.compact.mobilebert.transfer import Lesson, phase_loss, transfer
 from methods.pretraining import loop
 
 FIELDS = {"optimizer": "adamw", "learning_rate": 1e-3, "batch_size": 4, "accumulation": 1}
@@ -107,6 +110,21 @@ def test_a_taught_layer_comes_closer_to_the_teachers(feature_maps, tmp_path):
     curve = taught(tmp_path, recipe, stream=Batches(same=True))[2][0]["curve"]
     assert curve[-1]["feature_maps"] < 0.8 * curve[0]["feature_maps"]
     assert curve[-1]["attention"] < curve[0]["attention"]
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_a_batch_without_masked_tokens_teaches_its_pairs_alone(alpha):
+    """Sequences of few tokens may have none that is masked."""
+    lesson, whole = Lesson(student(), teacher()), batch()
+    unmasked = replace(whole, masked=whole.masked[:0], targets=whole.targets[:0])
+    (phase,) = phases("none", layers=LAYERS, steps=10, share=0.5)
+    value, figures = phase_loss(1, phase, MobileBertTransfer(alpha=alpha))(lesson, unmasked)
+    assert torch.equal(value, figures["pair_loss"][0] / len(whole.pairs))
+    # It has no weight in a curve's mean over batches.
+    assert all(int(figures[name][1]) == 0 for name in figures if name.startswith("mlm"))
+    value.backward()
+    gradients = [each.grad for each in lesson.student.parameters() if each.grad is not None]
+    assert gradients and all(torch.isfinite(gradient).all() for gradient in gradients)
 
 
 @pytest.mark.parametrize("dies_after", [2, 4, 9])

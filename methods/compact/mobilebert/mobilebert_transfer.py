@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -76,14 +77,18 @@ class MobileBertTransfer(
         from methods.compact.mobilebert.model import BottleneckBertForPreTraining
         from methods.compact.mobilebert.stored import load, save
         from methods.compact.mobilebert.transfer import Lesson, transfer
+        from methods.pretrained import Source
         from methods.pretraining.corpus import save_tokenizer, stream, texts
         from methods.pretraining.heads import pretraining_loss
         from methods.pretraining.report import held_out, unigram_entropy
 
-        text = texts(run, self)
+        taught_by = run.results[self.teacher.name]
+        # The teacher's own tokenizer: a unigram vocabulary trained anew, on another machine or after a cache
+        # was emptied, is another one, and the student would hear of other words than it reads.
+        text = texts(replace(run, model=Source(self.teacher.name, None, str(taught_by / "model"))), None)
         torch.manual_seed(self.seed)
         student = BottleneckBertForPreTraining(self.configuration(len(text.tokenizer.backend)))
-        teacher = load(run.results[self.teacher.name])
+        teacher = load(taught_by)
         lesson = Lesson(student.to(run.device), teacher.to(run.device))
         taught = transfer(run, lesson, stream(text, self), self, self)
         found = {

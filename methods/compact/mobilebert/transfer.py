@@ -178,8 +178,9 @@ def _distilled(
         return words + pairs
     with torch.no_grad():
         targets = lesson.teacher.words(_at(theirs[-1][0], batch.masked)).float().softmax(dim=-1)
-    soft = F.cross_entropy(logits.float(), targets)
-    figures["mlm_distillation"] = (soft, torch.ones_like(soft))
+    # Not the mean: without masked tokens it is 0 / 0, and one such batch would spoil every weight.
+    soft = F.cross_entropy(logits.float(), targets, reduction="sum") / max(len(targets), 1)
+    figures["mlm_distillation"] = (soft, torch.full_like(soft, min(len(targets), 1)))
     return alpha * words + (1 - alpha) * soft + pairs
 
 
