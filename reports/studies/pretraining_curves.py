@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from reports.board import StudyFacts, SweepFacts
 from reports.names import short_names
@@ -126,7 +127,7 @@ def _groups(courses: Iterable[Course]) -> list[Group]:
 def _without_kind(name: str) -> str:
     """`share=none` for `pretrained-encoder:share=none`; the kind stands in the group's name."""
     kind, _, telling = name.partition(":")
-    return telling or kind
+    return unquote(telling or kind)
 
 
 _SUMMARY = ["group", "pre-training", "steps", "masked words: loss", "below entropy by", "right (%)",
@@ -191,6 +192,7 @@ def _draw(found: Sequence[Group]) -> Figure:
             frame(place, group.name, "million tokens", _FIGURES[name])
             if name in _LOGARITHMIC:
                 place.set_yscale("log")
+                place.tick_params(axis="y", which="minor", labelsize=6)
         for entropy in {course.entropy for course in group.courses.values()} - {None}:
             places[0].axhline(entropy, color=FAINT, linewidth=0.8, linestyle="--")
         legend(part, places[0])

@@ -61,7 +61,9 @@ def paper_update(weight, gradient, mean, square, step, lr, decay):
     square = 0.999 * square + 0.001 * gradient**2
     ratio = (mean / (1 - 0.9**step)) / ((square / (1 - 0.999**step)).sqrt() + 1e-6)
     update = ratio + decay * weight
-    trust = weight.norm() / update.norm() if weight.norm() > 0 and update.norm() > 0 and weight.ndim > 1 else 1.0
+    trust = (
+        weight.norm() / update.norm() if weight.norm() > 0 and update.norm() > 0 and weight.ndim > 1 else 1.0
+    )
     return weight - lr * trust * update, mean, square
 
 
