@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from reports.board import Leaderboard, Row
+from reports.names import short_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +56,8 @@ def scatter(rows: Sequence[Row], title: str, metric: str) -> Figure | None:
     _style(axes, title, metric, sizes)
     heights = [row.median or 0.0 for row in points]
     _fit(axes, points)
-    _label(axes, sizes, heights, [row.label for row in points])
+    names = short_names(row.label for row in points)
+    _label(axes, sizes, heights, [names[row.label] for row in points])
     return figure
 
 
