@@ -13,6 +13,7 @@ from reports.names import short_names
 from reports.record import Record
 from reports.studies.content import Findings, Table, Variants
 from reports.studies.figures import legend
+from reports.studies.pretrained import Accuracy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -117,17 +118,19 @@ def _groups(courses: Iterable[Course]) -> list[Group]:
     found = []
     for (taught, _), members in sorted(by.items(), key=lambda item: (item[0][0], -item[0][1])):
         names = short_names(course.record.label for course in members)
-        called = {_without_kind(names[course.record.label]): course for course in members}
+        # Of one kind, which the group is named by; a teacher and a student may have the same telling fields.
+        alone = len({course.record.method for course in members}) == 1
+        called = {_called(names[course.record.label], alone): course for course in members}
         tokens = members[0].record.cost.tokens
         kind = "IB-BERT and MobileBERT" if taught else members[0].record.method
         found.append(Group(f"{kind}, {tokens / 1e6:.1f} M tokens", dict(sorted(called.items()))))
     return found
 
 
-def _without_kind(name: str) -> str:
-    """`share=none` for `pretrained-encoder:share=none`; the kind stands in the group's name."""
+def _called(name: str, alone: bool) -> str:
+    """`share=none` for `pretrained-encoder:share=none` where the kind stands `alone` in its group."""
     kind, _, telling = name.partition(":")
-    return unquote(telling or kind)
+    return unquote(telling or kind) if alone else unquote(name)
 
 
 _SUMMARY = ["group", "pre-training", "steps", "masked words: loss", "below entropy by", "right (%)",
@@ -148,8 +151,7 @@ def _share(found: Mapping[str, Any], figure: str) -> str | None:
     """A share in percent with its interval."""
     if figure not in found:
         return None
-    low, high = found[f"{figure}_ci"]
-    return f"{100 * found[figure]:.1f} ({100 * low:.1f}-{100 * high:.1f})"
+    return str(Accuracy(found[figure], *found[f"{figure}_ci"], found[f"{figure}_n"]))
 
 
 def _rows(group: Group) -> Iterator[list[object]]:
@@ -186,7 +188,7 @@ def _draw(found: Sequence[Group]) -> Figure:
     for part, group, names in zip(parts, found, shown, strict=True):
         places = part.subplots(1, len(names), squeeze=False)[0]
         for place, name in zip(places, names, strict=True):
-            looks = itertools.product(_STYLES, PALETTE)
+            looks = itertools.cycle(itertools.product(_STYLES, PALETTE))
             for (style, colour), (called, course) in zip(looks, group.courses.items(), strict=False):
                 place.plot(*course.line(name), style, color=colour, linewidth=1.2, label=called)
             frame(place, group.name, "million tokens", _FIGURES[name])

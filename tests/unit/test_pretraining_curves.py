@@ -21,9 +21,11 @@ ENTROPY = 7.0
 
 
 def held_out(loss: float, pairs: float | None = None) -> dict:
-    found = {"mlm_loss": loss, "mlm_accuracy": 0.15, "mlm_accuracy_ci": list(wilson(0.15, 1000))}
-    if pairs is not None:
-        found |= {"pair_accuracy": pairs, "pair_accuracy_ci": list(wilson(pairs, 500))}
+    found = {"mlm_loss": loss}
+    for name, share in (("mlm", 0.15), ("pair", pairs)):
+        if share is not None:
+            figure = f"{name}_accuracy"
+            found |= {figure: share, f"{figure}_ci": list(wilson(share, 500)), f"{figure}_n": 500}
     return found
 
 
@@ -127,6 +129,20 @@ def test_only_pretrainings_of_one_kind_and_length_stand_together():
     titles = [axes.get_ylabel() for axes in findings.figure.axes]
     assert titles.count("masked words (loss)") == 3
     assert titles.count("feature-map transfer (loss)") == titles.count("attention transfer (loss)") == 1
+
+
+def test_a_teacher_and_a_student_that_differ_in_the_same_field_are_both_there():
+    teachers = [record(IbBertTeacher(seed=seed), encoder(6.0).notes, 200) for seed in (1, 2)]
+    findings = report(*teachers, student(6.4), student(6.3, seed=2))
+    assert [row[1] for row in findings.summary.rows] == [
+        *("ib-bert-teacher", "ib-bert-teacher:seed=2"),
+        *("mobilebert-transfer", "mobilebert-transfer:seed=2"),
+    ]
+
+
+def test_every_one_of_many_pretrainings_is_drawn():
+    findings = report(*(encoder(6.5, seed=seed) for seed in range(1, 31)))
+    assert len([line for line in findings.figure.axes[0].lines if len(line.get_xdata()) > 2]) == 30
 
 
 def test_records_of_other_works_are_left_out():
