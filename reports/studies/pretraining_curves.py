@@ -151,7 +151,8 @@ def _share(found: Mapping[str, Any], figure: str) -> str | None:
     """A share in percent with its interval."""
     if figure not in found:
         return None
-    return str(Accuracy(found[figure], *found[f"{figure}_ci"], found[f"{figure}_n"]))
+    low, high = found[f"{figure}_ci"]
+    return str(Accuracy(found[figure], low, high, found[f"{figure}_n"]))
 
 
 def _rows(group: Group) -> Iterator[list[object]]:
