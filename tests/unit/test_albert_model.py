@@ -329,6 +329,9 @@ def test_a_warm_start_takes_over_layers_and_nearly_the_embeddings(run):
         for width in (8, 16, 24):
             made = from_encoder(trial.model, embedding=width, **parts).embeddings(IDS)
             errors.append(float((made - wanted).square().mean() / wanted.var()))
+        # The norm's output sums to nothing but rounding: a weight along that sum is noise, and was about 10^5.
+        projection = from_encoder(trial.model, embedding=16, **parts).embeddings.projection.weight
+        assert projection.sum(1).abs().max() < 1e-3 and torch.linalg.matrix_norm(projection, 2) < 10
     assert errors[0] > errors[1] > errors[2] and errors[2] < 0.5
     shared = from_encoder(trial.model, embedding=16, **{**parts, "share": "all"})
     assert torch.equal(

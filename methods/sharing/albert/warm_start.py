@@ -20,10 +20,9 @@ def from_encoder(
 ) -> CompactAlbertModel:
     """Cut a compact encoder out of a BERT.
 
-    The word table is factorised by SVD; position and type tables follow by least squares. As the norm now
-    stands at width E, the projection to H is fitted so that what reaches the first layer is nearest to what
-    reached it in the BERT, over all words. Layer i of L starts as layer floor(i D / L) of the BERT's D; a
-    shared one as the first of its group.
+    The word table is factorised by SVD; position and type tables follow by least squares. As the norm now stands at width E, the projection to H is fitted so that what
+    reaches the first layer is nearest to what reached it in the BERT, over all words. Layer i of L starts as
+    layer floor(i D / L) of the BERT's D; a shared one as the first of its group.
 
     Raises:
         BadInput: the encoder is no BERT, has fewer layers, or is narrower than `embedding`.
@@ -94,6 +93,8 @@ def _embed_alike(ours: CompactAlbertModel, theirs: PreTrainedModel) -> None:
         + mine.token_type_embeddings(torch.zeros_like(words))
     )[0].double()
     given = torch.cat([narrow, torch.ones(len(narrow), 1, dtype=narrow.dtype)], dim=1)
-    solution = torch.linalg.lstsq(given, wanted).solution
+    # The norm leaves rows that sum to nothing but rounding, which says nothing of a weight along that sum:
+    # without a bound on the rank it came out near 10^5, and the first steps of training blew it up.
+    solution = torch.linalg.lstsq(given, wanted, rcond=1e-5, driver="gelsd").solution
     mine.projection.weight.copy_(solution[:-1].T)
     mine.projection.bias.copy_(solution[-1])
