@@ -11,8 +11,10 @@ from pydantic import Field, model_validator
 from methods.pretraining.settings import Pretraining
 
 if TYPE_CHECKING:
+    from methods.pretraining.heads import PretrainingModel
     from methods.run import SweepRun
     from methods.sharing.albert.model import CompactAlbertModel
+    from tasks.corpus.text import Text
 
 PAPER: dict[str, Any] = {
     "vocabulary": 30000,
@@ -41,7 +43,7 @@ class PretrainedEncoder(
     name="pretrained-encoder",
     family="prerequisite",
     paper="Lan et al., ICLR 2020, arXiv 1909.11942",
-    version=2,
+    version=3,
 ):
     """ALBERT's encoder of any size and sharing, trained on masked words and sentence order.
 
@@ -123,18 +125,30 @@ class PretrainedEncoder(
         torch.manual_seed(self.seed)
         model = PretrainingModel(self.build(run, len(text.tokenizer.backend)), pairs=self.pairing != "none")
         model.to(run.device)
+        begun = self._fit_head(model, text) if self.warm_start else {}
         progress = pretrain(run, model, pretraining_loss, stream(text, self), self, flops=model.flops)
         kept = stream(text, self, held_out=True)
         asked = accuracies(model, text, self, bf16=run.bf16)
         found = asked.get(self.pairing) or held_out(model, pretraining_loss, kept, bf16=run.bf16)
         layers = layer_distances(model.encoder, (batch.unmasked() for batch in kept.once()))
         facts = summary(progress, text, found)
-        facts |= {"objectives": asked, "layers": [layer._asdict() for layer in layers]}
+        facts |= begun | {"objectives": asked, "layers": [layer._asdict() for layer in layers]}
         run.notes["pretraining"] = facts
         without_curve = {name: value for name, value in facts.items() if name != "curve"}
         (folder / "summary.json").write_text(json.dumps(without_curve))
         save(model, folder)
         save_tokenizer(text, self, folder / "model")
+
+    def _fit_head(self, model: PretrainingModel, text: Text) -> dict[str, float]:
+        """Begin a warm start's masked-word head from the text it is to train on."""
+        import torch
+
+        from methods.pretraining.corpus import stream
+        from methods.sharing.albert.warm_head import fit_head
+
+        # One more of each word, as the corpus has not all of them.
+        counts = torch.from_numpy(text.counts() + 1).double()
+        return {"fitted_mlm_loss": fit_head(model, stream(text, self), counts / counts.sum())}
 
     def build(self, run: SweepRun, vocabulary: int) -> CompactAlbertModel:
         """Make the encoder, with random weights or from the sweep's encoder."""

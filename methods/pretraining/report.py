@@ -15,8 +15,6 @@ from tasks.corpus.text import Text
 
 _Z = 1.959963984540054
 """The normal quantile of a 95 % interval."""
-_SLICE = 1 << 20
-"""Tokens counted at a time."""
 
 
 def held_out(model: nn.Module, loss: TextLoss, stream: Stream, *, bf16: bool = False) -> dict[str, Any]:
@@ -45,10 +43,7 @@ def summary(progress: Progress, text: Text, found: dict[str, Any]) -> dict[str, 
 
 def unigram_entropy(text: Text) -> float:
     """Entropy of the token frequencies in nats: the masked-word loss of a model that sees no context."""
-    # By slices, as bincount copies what it counts to int64: of the whole corpus twice its size.
-    counts = np.zeros(int(text.ids.max()) + 1, dtype=np.int64)
-    for begin in range(0, len(text.ids), _SLICE):
-        counts += np.bincount(text.ids[begin : begin + _SLICE], minlength=len(counts))
+    counts = text.counts()
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
 

@@ -29,6 +29,8 @@ _FORMAT = 2
 _FILES = {"ids": np.int32, "words": np.uint8, "sentences": np.int64, "documents": np.int64}
 _CHUNK = 256
 """Documents tokenised at a time."""
+_SLICE = 1 << 20
+"""Tokens counted at a time."""
 _HELD_OUT = 50
 """One document in so many is kept from training, evenly spread; more where there are few documents."""
 
@@ -67,6 +69,14 @@ class Text:
         """Count the tokens of each of the documents."""
         begin, end = self.documents[documents], self.documents[documents + 1]
         return self.sentences[end] - self.sentences[begin]
+
+    def counts(self) -> NDArray[np.int64]:
+        """Count how often each entry of the vocabulary stands in the corpus; shape (vocabulary,)."""
+        counts = np.zeros(len(self.tokenizer.backend), dtype=np.int64)
+        # By slices, as bincount copies what it counts to int64: of the whole corpus twice its size.
+        for begin in range(0, len(self.ids), _SLICE):
+            counts += np.bincount(self.ids[begin : begin + _SLICE], minlength=len(counts))
+        return counts
 
 
 def tokenised(corpus: Corpus, tokenizer: Tokenizer, *, cache: Path, offline: bool = False) -> Text:

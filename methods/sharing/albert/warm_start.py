@@ -20,7 +20,8 @@ def from_encoder(
 ) -> CompactAlbertModel:
     """Cut a compact encoder out of a BERT.
 
-    The word table is factorised by SVD; position and type tables follow by least squares. As the norm now stands at width E, the projection to H is fitted so that what
+    The word table is factorised by SVD, its rows scaled to a mean norm of one; position and type tables
+    follow by least squares. As the norm now stands at width E, the projection to H is fitted so that what
     reaches the first layer is nearest to what reached it in the BERT, over all words. Layer i of L starts as
     layer floor(i D / L) of the BERT's D; a shared one as the first of its group.
 
@@ -84,6 +85,11 @@ def _embed_alike(ours: CompactAlbertModel, theirs: PreTrainedModel) -> None:
         # As wide as the layers: the product is the table itself, and the norm is the BERT's.
         mine.load_state_dict(other.state_dict())
         return
+    # The norm takes the scale of all three off again; it is the tied head that wants rows of norm one. The
+    # SVD's are a quarter of it, and a few steps of an optimiser would write over them.
+    scale = mine.word_embeddings.weight.norm(dim=1).mean()
+    for table in (mine.word_embeddings, mine.position_embeddings, mine.token_type_embeddings):
+        table.weight.div_(scale)
     words = torch.arange(ours.config.vocab_size)[None]
     places = words % min(_CALIBRATED, ours.config.max_position_embeddings)
     wanted = other(input_ids=words, position_ids=places)[0].double()
