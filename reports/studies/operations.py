@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Collection, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from reports.board import StudyFacts, SweepFacts, TaskFacts
 from reports.record import Record
 from reports.studies.blocks import ON_TEXT
 from reports.studies.content import Findings, Table, Variants, machine
-from reports.studies.figures import panels
+from reports.studies.figures import legend, panels
 from reports.studies.taught import Taught, how, taught
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 ENGINES = ("torch", "onnxruntime")
@@ -56,7 +58,7 @@ def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], vari
         ],
         summary=Table(_SUMMARY, [_summary(name, each, len(worth[name])) for name, each in made.items()]),
         table=Table(_COLUMNS, [row for name, each in made.items() for row in _rows(name, each)]),
-        figure=_draw(made),
+        figure=_draw(made, worth),
         notes=[*_quality(worth, sweep), _how_measured(record, made, at)],
     )
 
@@ -173,18 +175,45 @@ def _how_measured(record: Record, made: dict[str, dict[str, Any]], at: str) -> s
     )
 
 
-def _draw(made: dict[str, dict[str, Any]]) -> Figure:
+def _draw(made: dict[str, dict[str, Any]], worth: dict[str, list[Taught]]) -> Figure:
+    """Times by engine, and what is known of the variants' masked words beside them."""
     from reports.plots import PALETTE, frame
 
-    names, engines = list(made), [engine for engine in ENGINES if engine in made[_FAST]]
-    figure, axes = panels(len(engines), height=1.2 + 0.26 * len(names))
-    for place, engine in zip(axes, engines, strict=True):
+    engines = [engine for engine in ENGINES if engine in made[_FAST]]
+    known = any(row.accuracy("MLM") for rows in worth.values() for row in rows)
+    figure, axes = panels(len(engines) + known, height=1.2 + 0.26 * len(made))
+    for place, engine in zip(axes, engines, strict=False):
         for y, each in enumerate(made.values()):
             times = each[engine]
-            place.hlines(y, times["q1_ms"], times["q3_ms"], color=PALETTE[0], linewidth=3, alpha=0.4)
-            place.plot([times["median_ms"]], [y], "o", color=PALETTE[0], markersize=5)
+            _mark(place, y, times["median_ms"], times["q1_ms"], times["q3_ms"], PALETTE[0])
         frame(place, engine, "milliseconds", "")
-        place.set_yticks(range(len(names)), names)
-        place.invert_yaxis()
         place.set_xlim(left=0)
+    if known:
+        _draw_masked_words(axes[-1], worth)
+        legend(figure, axes[-1])
+    for place in axes:
+        place.set_yticks(range(len(made)), list(made))
+        place.invert_yaxis()
     return figure
+
+
+def _draw_masked_words(place: Axes, worth: dict[str, list[Taught]]) -> None:
+    """Accuracy of each row on the line of its variant, by teacher; only equal ones can be compared."""
+    from reports.plots import PALETTE, frame
+
+    teachers = sorted({row.teacher for rows in worth.values() for row in rows})
+    for colour, teacher in zip(cycle(PALETTE), teachers, strict=False):
+        label: str | None = f"teacher of {teacher}"
+        for y, rows in enumerate(worth.values()):
+            for row in rows:
+                if row.teacher == teacher and (found := row.accuracy("MLM")):
+                    _mark(place, y, *found.points, colour, label)
+                    label = None
+    frame(place, "quality", "masked words (%)", "")
+
+
+def _mark(
+    place: Axes, y: float, value: float, low: float, high: float, colour: str, label: str | None = None
+) -> None:
+    place.hlines(y, low, high, color=colour, linewidth=3, alpha=0.4)
+    place.plot([value], [y], "o", color=colour, markersize=5, label=label)

@@ -150,6 +150,7 @@ def test_the_report_compares_the_choices_and_says_what_is_unknown():
     assert "so counted: 4." in page
     assert "No phone was measured" in page
     assert "Quality was not measured for any of them" in page
+    assert len(findings.figure.axes) == 2
     assert "a CPU, 1 thread(s), torch 2, onnxruntime 1.31 (whose logits differ by at most 2e-06)" in page
     table = rows(findings.table)
     assert len(table) == 2 * 12
@@ -176,5 +177,11 @@ def test_quality_is_that_of_rows_of_the_same_shape_taught_in_the_same_way():
         *("layer_norm-relu", "mobilebert:x", "10", "tokens by default", "20.0 (19.0-21.0)", "60.00"),
     ]
     assert "Quality was not measured for no_norm-relu, " in page
+    *timed, known = findings.figure.axes
+    (point,) = known.lines
+    assert len(timed) == 2 and point.get_label() == "teacher of tokens by default"
+    assert point.get_xdata() == [20] and point.get_ydata() == [
+        list(notes()["operations"]).index("layer_norm-relu")
+    ]
     other = reported(norm="layer_norm", strategy="akt")
     assert {row["quality"] for row in rows(other.summary)} == {"not measured"}
