@@ -233,7 +233,7 @@ def _decides(
     content: dict[str, Any] = {
         "protocol": PROTOCOL,
         "method": work.name,
-        "version": work.version,
+        "version": work.revision(),
         "params": _params(context, work if task is None else work.for_task(task.name)),
         "model": dict(context.model),
         "needs": dict(needs),

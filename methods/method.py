@@ -74,6 +74,10 @@ class Work(Settings):
         if name:
             cls.name, cls.family, cls.paper, cls.version, cls.needs = name, family, paper, version, needs
 
+    def revision(self) -> int:
+        """`version`; overridden where a change touches the results of some fields alone."""
+        return self.version
+
     def prerequisites(self) -> tuple[str | Work, ...]:
         """The works whose files this one starts from; overridden where fields decide.
 

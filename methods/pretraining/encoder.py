@@ -11,10 +11,8 @@ from pydantic import Field, model_validator
 from methods.pretraining.settings import Pretraining
 
 if TYPE_CHECKING:
-    from methods.pretraining.heads import PretrainingModel
     from methods.run import SweepRun
     from methods.sharing.albert.model import CompactAlbertModel
-    from tasks.corpus.text import Text
 
 PAPER: dict[str, Any] = {
     "vocabulary": 30000,
@@ -43,13 +41,14 @@ class PretrainedEncoder(
     name="pretrained-encoder",
     family="prerequisite",
     paper="Lan et al., ICLR 2020, arXiv 1909.11942",
-    version=3,
+    version=2,
 ):
     """ALBERT's encoder of any size and sharing, trained on masked words and sentence order.
 
     Leaves the encoder and its tokenizer in `model`, the heads in `heads.safetensors`, and in `summary.json`
     what documents kept from training say of it: its accuracies on its own objective and on each sentence
-    objective, and how far each layer moves its input. The notes hold these and the curve.
+    objective, and how far each layer moves its input. The notes hold these and the curve, and of a warm start
+    `fitted_mlm_loss`: what its masked-word head, fitted by least squares, begins with.
 
     The floor of a step of N tokens, m of them masked, is the time of its matrix products, forward
     L (8 N H^2 + 4 N H F + 4 N H T) + 2 N E H + 2 m (H E + E V) operations (F the feed-forward width, T the
@@ -72,7 +71,8 @@ class PretrainedEncoder(
     dropout: float = Field(0.0, ge=0, lt=1, description="in layers and attention")
     warm_start: bool = Field(
         False,
-        description="vocabulary, widths, heads and weights of the sweep's encoder, its table factorised",
+        description="vocabulary, widths, attention heads and weights of the sweep's encoder, its table "
+        "factorised and a head for masked words fitted to it",
     )
 
     @model_validator(mode="after")
@@ -105,6 +105,10 @@ class PretrainedEncoder(
                 f"warm_start takes {', '.join(sorted(given))} from the sweep's encoder; leave it out"
             )
 
+    def revision(self) -> int:
+        """Warm starts are at 3: their head is fitted, their projection mended; the others' results stand."""
+        return self.version + self.warm_start
+
     def produce(self, run: SweepRun, folder: Path) -> None:
         """Pre-train and write `model`, `heads.safetensors` and the notes.
 
@@ -115,6 +119,7 @@ class PretrainedEncoder(
         import torch
 
         from methods.pretraining.corpus import save_tokenizer, stream, texts
+        from methods.pretraining.fitted_head import fit_head
         from methods.pretraining.heads import PretrainingModel, pretraining_loss, save
         from methods.pretraining.loop import pretrain
         from methods.pretraining.objectives import accuracies
@@ -125,30 +130,26 @@ class PretrainedEncoder(
         torch.manual_seed(self.seed)
         model = PretrainingModel(self.build(run, len(text.tokenizer.backend)), pairs=self.pairing != "none")
         model.to(run.device)
-        begun = self._fit_head(model, text) if self.warm_start else {}
+        facts: dict[str, Any] = {}
+        if self.warm_start:
+            # Done again after a kill, seconds, and then replaced by what was kept.
+            fit = fit_head(model, stream(text, self), torch.from_numpy(text.counts(text.training)))
+            run.cost += fit.cost
+            facts["fitted_mlm_loss"] = fit.loss
         progress = pretrain(run, model, pretraining_loss, stream(text, self), self, flops=model.flops)
         kept = stream(text, self, held_out=True)
         asked = accuracies(model, text, self, bf16=run.bf16)
         found = asked.get(self.pairing) or held_out(model, pretraining_loss, kept, bf16=run.bf16)
         layers = layer_distances(model.encoder, (batch.unmasked() for batch in kept.once()))
-        facts = summary(progress, text, found)
-        facts |= begun | {"objectives": asked, "layers": [layer._asdict() for layer in layers]}
+        facts |= summary(progress, text, found) | {
+            "objectives": asked,
+            "layers": [layer._asdict() for layer in layers],
+        }
         run.notes["pretraining"] = facts
         without_curve = {name: value for name, value in facts.items() if name != "curve"}
         (folder / "summary.json").write_text(json.dumps(without_curve))
         save(model, folder)
         save_tokenizer(text, self, folder / "model")
-
-    def _fit_head(self, model: PretrainingModel, text: Text) -> dict[str, float]:
-        """Begin a warm start's masked-word head from the text it is to train on."""
-        import torch
-
-        from methods.pretraining.corpus import stream
-        from methods.sharing.albert.warm_head import fit_head
-
-        # One more of each word, as the corpus has not all of them.
-        counts = torch.from_numpy(text.counts() + 1).double()
-        return {"fitted_mlm_loss": fit_head(model, stream(text, self), counts / counts.sum())}
 
     def build(self, run: SweepRun, vocabulary: int) -> CompactAlbertModel:
         """Make the encoder, with random weights or from the sweep's encoder."""

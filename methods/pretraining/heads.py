@@ -63,10 +63,14 @@ class PretrainingModel(nn.Module):
         """Run the encoder on the batch and the heads where they are needed."""
         output = self.encoder(**batch.inputs)
         hidden = output.last_hidden_state.flatten(0, 1)[batch.masked]
-        words = self.norm(F.gelu(self.dense(hidden)))
         table = self.encoder.get_input_embeddings().weight
         pairs = self.pairs(output.pooler_output) if self.pairs is not None else None
-        return Outputs(F.linear(words, table, self.bias), pairs)
+        return Outputs(F.linear(self.compared(hidden), table, self.bias), pairs)
+
+    def compared(self, hidden: Tensor) -> Tensor:
+        """Bring hidden states of shape (m, H) to what is compared with the rows of the word table, (m, E)."""
+        compared: Tensor = self.norm(F.gelu(self.dense(hidden)))
+        return compared
 
     def flops(self, batch: TextBatch) -> float:
         """Forward operations on a batch, by its padded length and its masked places."""

@@ -334,6 +334,7 @@ def test_a_warm_start_takes_over_layers_and_nearly_the_embeddings(run):
         assert projection.sum(1).abs().max() < 1e-3 and torch.linalg.matrix_norm(projection, 2) < 10
     assert errors[0] > errors[1] > errors[2] and errors[2] < 0.5
     shared = from_encoder(trial.model, embedding=16, **{**parts, "share": "all"})
+    assert float(shared.embeddings.word_embeddings.weight.norm(dim=1).mean()) == pytest.approx(1)
     assert torch.equal(
         encoders.stack(shared)[1].output.dense.weight, encoders.stack(bert)[0].output.dense.weight
     )
