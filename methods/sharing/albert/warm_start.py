@@ -20,10 +20,10 @@ def from_encoder(
 ) -> CompactAlbertModel:
     """Cut a compact encoder out of a BERT.
 
-    The word table is factorised by SVD, its rows scaled to a mean norm of one; position and type tables
-    follow by least squares. As the norm now stands at width E, the projection to H is fitted so that what
-    reaches the first layer is nearest to what reached it in the BERT, over all words. Layer i of L starts as
-    layer floor(i D / L) of the BERT's D; a shared one as the first of its group.
+    Where E is below H, the word table is factorised by SVD, its rows scaled to a mean norm of one; position
+    and type tables follow by least squares. As the norm now stands at width E, the projection to H is fitted
+    so that what reaches the first layer is nearest to what reached it in the BERT, over all words. Layer i
+    of L starts as layer floor(i D / L) of the BERT's D; a shared one as the first of its group.
 
     Raises:
         BadInput: the encoder is no BERT, has fewer layers, or is narrower than `embedding`.
@@ -76,15 +76,15 @@ _SHAPE = (
 
 def _embed_alike(ours: CompactAlbertModel, theirs: PreTrainedModel) -> None:
     mine, other = ours.embeddings, theirs.embeddings
+    if mine.projection is None:
+        # As wide as the layers: the product would be the table itself, and the norm is the BERT's.
+        mine.load_state_dict(other.state_dict())
+        return
     rows, columns = factorise(other.word_embeddings.weight, ours.config.embedding_size)
     back = torch.linalg.pinv(columns.double()).float()
     mine.word_embeddings.weight.copy_(rows)
     mine.position_embeddings.weight.copy_(other.position_embeddings.weight @ back)
     mine.token_type_embeddings.weight.copy_(other.token_type_embeddings.weight @ back)
-    if mine.projection is None:
-        # As wide as the layers: the product is the table itself, and the norm is the BERT's.
-        mine.load_state_dict(other.state_dict())
-        return
     # The norm takes the scale of all three off again; it is the tied head that wants rows of norm one. The
     # SVD's are a quarter of it, and a few steps of an optimiser would write over them.
     scale = mine.word_embeddings.weight.norm(dim=1).mean()
