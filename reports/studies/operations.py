@@ -198,18 +198,23 @@ def _draw(made: dict[str, dict[str, Any]], worth: dict[str, list[Taught]]) -> Fi
 
 
 def _draw_masked_words(place: Axes, worth: dict[str, list[Taught]]) -> None:
-    """Accuracy of each row on the line of its variant, by teacher; only equal ones can be compared."""
+    """Accuracy of each row on the line of its variant; those of one colour can be compared."""
     from reports.plots import PALETTE, frame
 
-    teachers = sorted({row.teacher for rows in worth.values() for row in rows})
-    for colour, teacher in zip(cycle(PALETTE), teachers, strict=False):
-        label: str | None = f"teacher of {teacher}"
+    alike = sorted({_comparable(row) for rows in worth.values() for row in rows})
+    for colour, label in zip(cycle(PALETTE), alike, strict=False):
+        own: str | None = label
         for y, rows in enumerate(worth.values()):
             for row in rows:
-                if row.teacher == teacher and (found := row.accuracy("MLM")):
-                    _mark(place, y, *found.points, colour, label)
-                    label = None
+                if _comparable(row) == label and (found := row.accuracy("MLM")):
+                    _mark(place, y, *found.points, colour, own)
+                    own = None
     frame(place, "quality", "masked words (%)", "")
+
+
+def _comparable(row: Taught) -> str:
+    """What rows must have in common to be compared: their own steps and what their teacher learnt."""
+    return f"{row.facts['steps']:,} steps, teacher: {row.teacher}"
 
 
 def _mark(

@@ -179,7 +179,7 @@ def test_quality_is_that_of_rows_of_the_same_shape_taught_in_the_same_way():
     assert "Quality was not measured for no_norm-relu, " in page
     *timed, known = findings.figure.axes
     (point,) = known.lines
-    assert len(timed) == 2 and point.get_label() == "teacher of tokens by default"
+    assert len(timed) == 2 and point.get_label() == "10 steps, teacher: tokens by default"
     assert point.get_xdata() == [20] and point.get_ydata() == [
         list(notes()["operations"]).index("layer_norm-relu")
     ]

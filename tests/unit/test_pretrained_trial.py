@@ -132,7 +132,7 @@ def test_a_warm_start_takes_vocabulary_and_widths_of_the_sweep_s_encoder(folder,
     node = next(node for node in made.plan.nodes.values() if node.task == "-")
     outcome = execute(made.assignment(node, "a"))
     assert outcome.status == "done", outcome.message
-    # Below the 3.8 of one word in 45: the head was fitted before the first step.
+    # Its head was given the words' frequencies before the first step: below the 3.8 of one word in 45.
     assert 0 < made.store.read(node.fingerprint).notes["pretraining"]["fitted_mlm_loss"] < 3.8
     config = checkpoint.load(made.store.fetch(made.store.read(node.fingerprint), "result") / "model").config
     assert (config.vocab_size, config.hidden_size, config.num_attention_heads) == (45, 32, 4)
