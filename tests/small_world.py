@@ -290,7 +290,7 @@ class World:
         return end(self.start(*words, before=before, cwd=cwd))
 
 
-def end(process: subprocess.Popen[str], timeout: float = 400) -> Done:
+def end(process: subprocess.Popen[str], timeout: float = 900) -> Done:
     """Wait for a command; whatever it leaves running in its process group is killed."""
     try:
         out, err = process.communicate(timeout=timeout)
@@ -333,7 +333,7 @@ def cells(output: Path) -> dict[tuple[str, str], list[float]]:
     return {(row["label"], row["task"]): row["scores"] for row in board(output)["rows"]}
 
 
-def await_records(output: Path, count: int, process: subprocess.Popen[str], timeout: float = 200) -> None:
+def await_records(output: Path, count: int, process: subprocess.Popen[str], timeout: float = 600) -> None:
     """Wait until an output folder holds so many records."""
     until = time.monotonic() + timeout
     while len(list((output / "records").glob("*/record.json"))) < count:
