@@ -109,6 +109,7 @@ def resolve(model: str, *, folder: Path, offline: bool) -> Source:
             raise BadInput(
                 f"model: {model!r} is a folder without config.json; save a model and tokenizer there"
             )
+        _refuse_shared(local)
         return Source(local.resolve().name, None, str(local.resolve()))
     if model.startswith((".", "/", "~")):
         raise BadInput(f"model: no folder {local}; relative names start at the sweep file's folder")
@@ -197,6 +198,16 @@ def _on_own_encoder(folder: Path, labels: dict[str, Any]) -> PreTrainedModel:
     model = checkpoint.build(described)
     model.base_model.load_state_dict(encoder.state_dict())
     return model
+
+
+def _refuse_shared(folder: Path) -> None:
+    """Refuse a saved model that applies layers again or shares them: transformers knows neither."""
+    config = json.loads((folder / "config.json").read_text())
+    if shared := [name for name in ("layer_order", "layer_groups") if config.get(name)]:
+        raise BadInput(
+            f"model: {str(folder)!r} is a compressed model (its config.json has {shared[0]}), which "
+            "cannot be the start of a sweep; name the encoder it was made from"
+        )
 
 
 def _packaged_minilm() -> Path:

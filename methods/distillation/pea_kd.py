@@ -28,7 +28,7 @@ THRESHOLDS = {
 }
 """By task: confidence above which the official code calls the teacher sure when it is right, when wrong.
 
-The paper has the first for both, and no CoLA.
+The paper has the first for both. CoLA is the code's alone, in `preset: paper` too.
 """
 
 
@@ -130,7 +130,7 @@ class PeaKD(
                 t, t_wrong = self.thresholds(run.task.name)
                 run.notes["ptp_thresholds"] = {"right": t, "wrong": t_wrong}
                 labels = ptp.teacher_labels(run.teacher_logits(), run.train.labels, t, t_wrong)
-            ptp.note_counts(run, labels)
+                ptp.note_counts(run, labels)
             training = self.on(run.training)
             training = training.override(epochs=self.ptp_epochs, learning_rate=self.ptp_learning_rate)
             ptp.pretrain(run, student, labels, training)

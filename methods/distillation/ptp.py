@@ -73,9 +73,12 @@ def note_counts(run: Run, labels: NDArray[np.int64]) -> None:
 def pretrain(run: Run, student: PreTrainedModel, labels: NDArray[np.int64], training: Training) -> None:
     """Train `student` in place to tell the four labels, with a head of its own that is thrown away.
 
-    The student's own head comes back untouched; everything below it has learnt. Order and dropout are those
+    The student's own head comes back untouched, with what RoBERTa, ELECTRA and DistilBERT have between
+    encoder and logits; the encoder has learnt, BERT's pooler being part of it. Order and dropout are those
     of draw 1, so that the distillation after it can have those of a student without PTP.
     """
+    encoder = f"{student.base_model_prefix}."
+    drawn = {k: v.clone() for k, v in student.state_dict().items() if not k.startswith(encoder)}
     name = encoders.head(student)
     own = student.get_submodule(name)
     assert isinstance(own, nn.Linear)
@@ -83,6 +86,7 @@ def pretrain(run: Run, student: PreTrainedModel, labels: NDArray[np.int64], trai
     targets = torch.from_numpy(labels).to(run.device)
     run.fit(student, _four_way_loss(targets), training=training, draw=1)
     student.set_submodule(name, own)
+    student.load_state_dict(drawn, strict=False)
 
 
 def _four_way_loss(targets: Tensor) -> Loss:

@@ -39,9 +39,14 @@ def keep_layers(model: PreTrainedModel, layers: int | None, take: Take = "first"
         take: the `first` ones, evenly spread ones (`skip`), or a list counted from 1, which decides alone.
 
     Raises:
-        BadInput: the encoder does not have them, or one is named twice.
+        BadInput: the encoder does not have them, one is named twice, or some of them are shared in groups.
     """
     stack = encoders.stack(model)
+    if 1 < len(encoders.layers(model)) < len(stack):
+        raise BadInput(
+            f"layers: none can be taken out of this {type(model).__name__}, which shares some of them in "
+            "groups; name a `student`, or choose an encoder that shares all layers or none"
+        )
     own = positions(len(stack), layers, take)
     kept = [stack[position] for position in own]
     del stack[:]

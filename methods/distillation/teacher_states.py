@@ -101,11 +101,13 @@ def _rows(
     from methods.distillation.observe import observe
     from tasks.batches import in_order
 
+    # Asked for once: it is gathered anew from all examples.
+    lengths = run.train.lengths
     for batch in in_order(run.train, batch_size=32):
         with torch.inference_mode():
             seen = observe(teacher, batch.to(run.device), parts.values())
         for place, position in enumerate(batch.positions.tolist()):
-            tokens = int(run.train.lengths[position])
+            tokens = int(lengths[position])
             yield (
                 position,
                 {

@@ -25,6 +25,7 @@ _COMPARED = [
     ("ptp", "random"),
     ("random", _BASE),
     ("peabert", "sps"),
+    ("peabert", "ptp"),
     ("peabert", _BASE),
     ("peabert", "plain"),
     ("peabert", "kd"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,8 @@ class Part:
     fields: str
     """How a sweep asks for it."""
     fits: Callable[[MethodFacts], bool]
+    of_one: str = ""
+    """How it asks for it with one layer, where that differs: with one application none can be patient."""
 
     def called(self, k: int) -> str:
         """Its name for students of k layers."""
@@ -27,7 +29,12 @@ class Part:
 
     def written(self, k: int) -> str:
         """Its entry among the methods of a sweep."""
-        return self.fields.format(k=k)
+        return self.of_one if k == 1 and self.of_one else self.fields.format(k=k)
+
+    def entries(self, sizes: Sequence[int]) -> str:
+        """Its entry for the first of these numbers of layers; a second where one layer needs its own."""
+        shown = sizes[:2] if self.of_one and sizes[0] == 1 else sizes[:1]
+        return " and ".join(f"`{self.written(k)}`" for k in shown)
 
 
 def _row(method: str, **wanted: Any) -> Callable[[MethodFacts], bool]:
@@ -44,18 +51,28 @@ def _pea(ptp: str | None, **wanted: Any) -> Callable[[MethodFacts], bool]:
 
 STEPS = {
     "plain": Part("BERT_{k}", "kd: {{layers: {k}, alpha: 0}}", _row("kd", alpha=0)),
-    "patient": Part("Patient KD", "patient-kd: {{layers: {k}, alpha: 0.7}}", _row("patient-kd")),
+    "patient": Part(
+        "Patient KD",
+        "patient-kd: {{layers: {k}, alpha: 0.7}}",
+        lambda row: row.method == "patient-kd" and row.params.get("beta", 0) > 0,
+    ),
     "paired": Part(
         "+ SPS without shuffle",
         "pea-kd: {{layers: {k}, ptp: false, shuffle: none}}",
         _pea(None, sps=True, shuffle="none"),
     ),
     "sps": Part("+ SPS", "pea-kd: {{layers: {k}, ptp: false}}", _pea(None, sps=True, shuffle="upper")),
-    "ptp": Part("+ PTP", "pea-kd: {{layers: {k}, sps: false}}", _pea("teacher", sps=False)),
+    "ptp": Part(
+        "+ PTP",
+        "pea-kd: {{layers: {k}, sps: false}}",
+        _pea("teacher", sps=False),
+        of_one="pea-kd: {layers: 1, sps: false, objective: kd}",
+    ),
     "random": Part(
         "+ PTP, random labels",
         "pea-kd: {{layers: {k}, sps: false, ptp_labels: random}}",
         _pea("random", sps=False),
+        of_one="pea-kd: {layers: 1, sps: false, ptp_labels: random, objective: kd}",
     ),
     "peabert": Part("PeaBERT_{k}", "pea-kd: {{layers: {k}}}", _pea("teacher", sps=True, shuffle="upper")),
 }

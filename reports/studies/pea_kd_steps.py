@@ -102,8 +102,9 @@ def report(
 _NOTES = [
     "Scores are medians over seeds in points; the average is over tasks whose start model is sound, each "
     "seed's mean first; tasks in brackets are not among them. Changes are mean paired differences with their "
-    "95 % interval, new seeds and new examples; a star marks those significant after Benjamini-Hochberg over "
-    "all pairs and tasks. The verdict is that on the average, Holm over the pairs.",
+    "95 % interval, new seeds and new examples; a star marks those significant, on a task after "
+    "Benjamini-Hochberg over all pairs and tasks, on the average after Holm over the pairs. The verdict is "
+    "that on the average.",
     "Pea-KD's rows are compared with Patient KD, which they build on; with one layer there is nothing to be "
     "patient about, so there they are compared with KD, and SPS brings patience along.",
     "Layers run are those a forward pass applies; MFLOPs are of one forward pass over 128 tokens. Every "
@@ -113,8 +114,8 @@ _NOTES = [
     "them; those of a teacher that runs beside its student are.",
     "A rate of the sweep was not tuned for the row. Temperature, alpha, beta, PTP's thresholds and epochs "
     "are presets, tuned for no row.",
-    "Labels are counted on train, one number for each seed; where the teacher is hardly ever wrong, two of "
-    "four are all but empty.",
+    "Labels are counted on train, one number for each seed in order; where the teacher is hardly ever wrong, "
+    "two of four are all but empty. The control's labels are drawn and not counted.",
 ]
 
 
@@ -156,16 +157,21 @@ def _rate(label: str, sweep: SweepFacts) -> str:
     return "the sweep's" if rate is None else f"{rate:g}"
 
 
-_COUNTED = ["k", "row", "task", "right, sure", "right, unsure", "wrong, sure", "wrong, unsure"]
+_CLASSES = ("right, sure", "right, unsure", "wrong, sure", "wrong, unsure")
+_COUNTED = ["k", "row", "task", *_CLASSES]
 
 
 def _label_counts(roles: Cast, sweep: SweepFacts, trials: Trials) -> list[list[Any]]:
+    """Of labels that the teacher made; drawn ones, the control's, say nothing of it."""
+    drawn = {row.label for row in sweep.methods if row.params.get("ptp_labels") == "random"}
     rows = []
     for k, name, label in _rows(roles):
-        for task in sweep.tasks:
-            records = trials[label, task.name].values()
-            counts = [r.notes["ptp_counts"].values() for r in records if "ptp_counts" in r.notes]
-            if counts:
+        for task in sweep.tasks if label not in drawn else ():
+            noted = {seed: r.notes.get("ptp_counts") for seed, r in trials[label, task.name].items()}
+            if any(noted.values()):
+                counts = [
+                    list((noted.get(seed) or dict.fromkeys(_CLASSES, "-")).values()) for seed in sweep.seeds
+                ]
                 rows.append(
                     [k, name, task.name, *(" ".join(map(str, each)) for each in zip(*counts, strict=True))]
                 )
@@ -235,7 +241,7 @@ def _gaps(roles: Cast, compared: Compared) -> list[str]:
     if absent := roles.missing:
         listed = ", ".join(
             f"{PARTS[key].name.format(k='k')} with k = {', '.join(map(str, sizes))} "
-            f"(`{PARTS[key].written(sizes[0])}`)"
+            f"({PARTS[key].entries(sizes)})"
             for key, sizes in absent.items()
         )
         sentences.append(f"Rows that this sweep does not have: {listed}.")

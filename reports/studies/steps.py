@@ -14,7 +14,7 @@ from reports.decisions import Decisions
 from reports.evidence import Evidence
 from reports.record import Record
 from reports.rows import barred, in_words, overall_bar
-from reports.statistics.verdicts import Judged, signed
+from reports.statistics.verdicts import LEVEL, Judged, signed
 from reports.trials import Trials, averaged_tasks, evidence_by_task, missing_trials
 
 Pair = tuple[str, str]
@@ -127,7 +127,8 @@ class Compared:
         change = self.changes[pair].get(task)
         if change is None:
             return None
-        return change.in_short() + (" *" if change.verdict in ("better", "worse") else "")
+        judged = change.judged
+        return change.in_short() + (" *" if judged and judged.p_adjusted <= LEVEL else "")
 
     def verdict(self, pair: Pair) -> str:
         """The verdict on the average, or `none`."""

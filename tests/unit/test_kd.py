@@ -51,7 +51,7 @@ ARCHITECTURES = {
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
-def test_a_student_is_the_keep_layers_of_any_architecture(kind, tmp_path):
+def test_a_student_has_the_first_layers_of_any_architecture(kind, tmp_path):
     make, config = ARCHITECTURES[kind]
     model = make(config).eval()
     ids = torch.arange(2, 12)[None]

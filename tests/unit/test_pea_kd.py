@@ -7,6 +7,7 @@ import pytest
 import torch
 from distilled import with_states
 from pydantic import ValidationError
+from tiny_encoders import KINDS, encoder, examples
 from torch.nn import functional as F
 
 from methods import checkpoint, encoders
@@ -218,6 +219,18 @@ def test_the_four_way_head_is_thrown_away_and_the_encoder_kept(run, tiny_bert):
             assert torch.equal(started[name], before[name]), "the new head changes no bit of the encoder"
             assert torch.equal(tensor, ended[name]), "nor does taking it off"
     assert not torch.equal(ended["bert.pooler.dense.weight"], before["bert.pooler.dense.weight"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_every_encoder_the_whole_head_comes_back(run, kind):
+    trial = run()
+    student = encoder(kind)
+    trial.train = examples(student, 32)
+    before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
+    pretrain(trial, student, np.arange(32) % 4, trial.training)
+    changed = {name for name, tensor in student.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed
+    assert all(name.startswith(f"{student.base_model_prefix}.") for name in changed)
 
 
 def test_the_control_trains_as_long_on_other_labels(run):

@@ -18,6 +18,7 @@ from reports.studies.pea_kd_parts import PARTS, cast
 from reports.studies.pea_kd_steps import report
 from reports.studies.steps import compare_pairs
 from reports.trials import by_trial
+from tasks.glue import MRPC
 
 STUDY = StudyFacts(label="pea-kd-steps", study="pea-kd-steps", paper="a paper", report="x:y")
 REPLICATES = 200
@@ -54,6 +55,20 @@ def test_a_part_is_recognised_as_a_sweep_writes_it(key):
     work = registry.find(name)(**fields)
     row = MethodFacts(label=work.label, method=name, family=work.family, params=work.model_dump(mode="json"))
     assert [other for other, part in PARTS.items() if part.fits(row)] == [key]
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("key", PARTS)
+def test_what_a_sweep_is_told_to_add_can_be_run(key, k):
+    import yaml
+
+    if (key, k) == ("patient", 1):
+        return  # Never told: one layer has nothing to be patient about.
+    ((name, fields),) = yaml.safe_load(PARTS[key].written(k)).items()
+    work = registry.find(name)(**fields)
+    work.check(MRPC, 6)
+    row = MethodFacts(label=work.label, method=name, family=work.family, params=work.model_dump(mode="json"))
+    assert PARTS[key].fits(row)
 
 
 def test_the_rows_stand_in_the_order_of_the_steps(found):
@@ -170,7 +185,15 @@ def test_label_counts_are_shown_by_task_and_seed(found):
     rows = [row for row in counts.rows if row[1] == "PeaBERT_3"]
     assert [row[2] for row in rows] == list(TASKS)
     assert rows[0][3:] == ["90 90 90 90 90", "5 5 5 5 5", "3 3 3 3 3", "1 2 3 4 5"]
-    assert {row[1] for row in counts.rows} == {"PeaBERT_3", "+ PTP", "+ PTP, random labels"}
+    assert {row[1] for row in counts.rows} == {"PeaBERT_3", "+ PTP"}, "drawn labels say nothing of a teacher"
+
+
+def test_a_seed_without_a_result_leaves_its_place_among_the_label_counts(whole):
+    gone = ("pea-kd:layers=3", "mrpc", 2)
+    fewer = without(whole)
+    fewer.records = [r for r in fewer.records if (r.label, r.task, r.seed) != gone]
+    rows = findings(fewer).further["Labels of PTP"].rows
+    assert next(row for row in rows if row[1:3] == ["PeaBERT_3", "mrpc"])[6] == "1 - 3 4 5"
 
 
 def test_rates_given_by_task_are_shown_as_they_are():
@@ -237,7 +260,7 @@ def test_rows_that_differ_in_more_than_their_step_are_pointed_out(found):
     rows = [
         ("finetune", {}, 0.0),
         ("patient-kd", {"layers": 3, "beta": 10.0}, 0.0),
-        ("pea-kd", {"layers": 3, "ptp": False, "ptp_epochs": 9.0, "learning_rate": 1e-5}, 0.0),
+        ("pea-kd", {"layers": 3, "ptp": False, "learning_rate": 1e-5}, 0.0),
         ("pea-kd", {"layers": 3, "sps": False, "ptp_labels": "random", "ptp_epochs": 2.0}, 0.0),
         ("pea-kd", {"layers": 3, "sps": False}, 0.0),
     ]
@@ -295,6 +318,8 @@ def test_students_of_several_depths_are_drawn_against_k():
     assert "against KD " in sps
     (absent,) = (s for s in found.conclusion if s.startswith("Rows that this sweep does not have: "))
     assert "Patient KD with k = 2, 3 (`patient-kd: {layers: 2, alpha: 0.7}`), " in absent
+    alone = "`pea-kd: {layers: 1, sps: false, objective: kd}`"
+    assert f"+ PTP with k = 1, 2, 3 ({alone} and `pea-kd: {{layers: 2, sps: false}}`), " in absent
 
 
 def test_steps_have_a_panel_for_each_task(found):

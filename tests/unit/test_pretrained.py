@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from methods import pretrained
+from methods import checkpoint, pretrained
+from methods.sharing.paired import share_in_pairs
+from methods.sharing.ties import share_layers
 from tasks.errors import BadInput
 from tasks.task import Task
 
@@ -53,6 +55,15 @@ def test_classifier_has_the_tasks_labels_in_fp32_and_eval_mode(folder):
     assert model.config.num_labels == 3
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert not model.training
+
+
+@pytest.mark.parametrize(
+    "compress", [lambda m: share_in_pairs(m, "upper"), lambda m: share_layers(m, 1, "mean")]
+)
+def test_a_compressed_model_cannot_be_the_start(tiny_bert, tmp_path, compress):
+    checkpoint.save(compress(tiny_bert()), tmp_path / "encoder")
+    with pytest.raises(BadInput, match=r"is a compressed model .* name the encoder it was made from"):
+        resolve(tmp_path)
 
 
 def test_half_precision_checkpoints_are_read_as_fp32(tiny_bert, tmp_path):

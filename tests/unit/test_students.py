@@ -15,6 +15,7 @@ from methods.distillation.patient_kd import PatientKD
 from methods.distillation.student import keep_layers, student_of
 from methods.distillation.tinybert import TinyBERT
 from methods.inference import predict
+from methods.sharing.ties import share_layers
 from tasks.errors import BadInput
 
 
@@ -41,6 +42,12 @@ def test_layers_are_the_ones_asked_for(tiny_bert, layers, take, expected):
 def test_layers_that_are_not_there_are_refused(tiny_bert, take):
     with pytest.raises(BadInput, match=r"take: .* of a model with layers 1 to 6"):
         keep_layers(tiny_bert(num_hidden_layers=6), None, take)
+
+
+def test_layers_of_an_encoder_that_shares_them_in_groups_are_refused(tiny_bert):
+    with pytest.raises(BadInput, match="shares some of them in groups; name a `student`"):
+        keep_layers(share_layers(tiny_bert(num_hidden_layers=6), 2, "first"), 3)
+    assert len(encoders.stack(keep_layers(share_layers(tiny_bert(num_hidden_layers=6), 1, "first"), 3))) == 3
 
 
 @pytest.mark.parametrize("name", ["kd", "patient-kd", "distilbert", "tinybert", "pea-kd"])
