@@ -60,7 +60,8 @@ def sizes(plan: Plan, model: Source) -> Callable[[Node], Size]:
 
     Rows are a task's official ones, tokens the most a text may have; what is not known counts as nothing.
     """
-    config, weights = model.config(), model.weight_bytes()
+    layers, hidden, heads = model.layers() or 0, model.hidden(), model.heads()
+    weights = model.weight_bytes()
 
     def size(node: Node) -> Size:
         task, context = plan.tasks.get(node.task), plan.context
@@ -69,9 +70,9 @@ def sizes(plan: Plan, model: Source) -> Callable[[Node], Size]:
         return Size(
             examples=max(0, rows - held_out(context.selection, rows)),
             tokens=context.training_of(node.work).max_length,
-            layers=model.layers() or 0,
-            hidden=config.get("hidden_size", config.get("dim", 0)),
-            heads=config.get("num_attention_heads", config.get("n_heads", 0)),
+            layers=layers,
+            hidden=hidden,
+            heads=heads,
             classes=len(task.labels) if task else 0,
             weights=weights,
         )

@@ -134,11 +134,11 @@ def resolve(
     ]
     _check_names(sweep, configured, tasks)
     model = pretrained.resolve(sweep.model, folder=sweep.folder, offline=offline)
-    _check_fields(sweep, [*configured, *studies], tasks, model)
     models = {
         name: pretrained.resolve(name, folder=sweep.folder, offline=offline)
         for name in sorted({name for work in (*everything, *studies) for name in work.models()})
     }
+    _check_works(sweep, [*configured, *studies], tasks, model, models)
     data = _data_source(sweep)
     corpus = sweep.corpus.located(sweep.folder) if sweep.corpus else None
     training = environment.resolve(sweep.train, sweep.resources.gpu)
@@ -221,14 +221,21 @@ def _check_names(sweep: Sweep, methods: list[Method], tasks: list[Task]) -> None
         _named(registry.find, key, where(("resources", "methods", key)), "resources.methods")
 
 
-def _check_fields(sweep: Sweep, works: list[Work], tasks: list[Task], model: pretrained.Source) -> None:
+def _check_works(
+    sweep: Sweep,
+    works: list[Work],
+    tasks: list[Task],
+    model: pretrained.Source,
+    models: dict[str, pretrained.Source],
+) -> None:
     layers = model.layers()
     for work in works:
-        for task in tasks:
-            try:
+        try:
+            for task in tasks:
                 work.check(task, layers)
-            except BadInput as error:
-                raise BadInput(f"{sweep.source.where(())}: {work.label}: {error}") from None
+            work.check_models(model, models)
+        except BadInput as error:
+            raise BadInput(f"{sweep.source.where(())}: {work.label}: {error}") from None
 
 
 def _check_corpus(sweep: Sweep, plan: Plan) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -19,6 +19,7 @@ from tasks.errors import BadInput
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from methods.pretrained import Source
     from methods.run import Run, SweepRun
     from tasks.task import Task
 
@@ -120,6 +121,17 @@ class Work(Settings):
         Args:
             task: one of the sweep's.
             layers: of the sweep's encoder; None where its configuration is not on this machine yet.
+
+        Raises:
+            BadInput: with what to do.
+        """
+
+    def check_models(self, model: Source, models: Mapping[str, Source]) -> None:
+        """Refuse further pretrained models that do not fit the sweep's, before anything is run.
+
+        Args:
+            model: the sweep's encoder.
+            models: those of `models()`, by their names. What is not on this machine yet cannot be asked.
 
         Raises:
             BadInput: with what to do.

@@ -58,10 +58,25 @@ class Source:
         folder = self._folder()
         return json.loads((folder / "config.json").read_text()) if folder else {}
 
+    @property
+    def here(self) -> bool:
+        """Whether this machine has its configuration."""
+        return bool(self.config())
+
     def layers(self) -> int | None:
         """Its number of layers; None where its configuration is not here yet."""
         config = self.config()
         return config.get("num_hidden_layers", config.get("n_layers"))
+
+    def hidden(self) -> int:
+        """Its hidden size; 0 where its configuration is not here yet."""
+        config = self.config()
+        return config.get("hidden_size", config.get("dim", 0))
+
+    def heads(self) -> int:
+        """Its attention heads in each layer; 0 where its configuration is not here yet."""
+        config = self.config()
+        return config.get("num_attention_heads", config.get("n_heads", 0))
 
     def weight_bytes(self) -> int:
         """Bytes of its weights on this machine; 0 where they are not here yet."""

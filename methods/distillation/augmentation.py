@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from methods.distillation.student import require_same_vocabulary
+from methods.distillation.pairing import require_same_vocabulary
 from methods.flops import flops_by_length
 from reports.record import Cost
 from tasks.errors import BadInput

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, model_validator
 
 from methods.distillation.fields import StudentFields, Take
+from methods.distillation.pairing import require_width
 from methods.distillation.teacher_states import TeacherStates
 from methods.method import Method, Work
 from methods.settings import Schedule
@@ -14,6 +15,7 @@ from methods.settings import Schedule
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from methods.pretrained import Source
     from methods.run import Run
 
 
@@ -56,6 +58,11 @@ class DistilBERT(
             TeacherStates(hidden="last"): self.cosine > 0,
         }
         return tuple(work for work, is_used in used.items() if is_used)
+
+    def check_student(self, student: Source, teacher: Source) -> None:
+        """Refuse a student of another width where directions are compared."""
+        if self.cosine > 0:
+            require_width(student.hidden(), teacher.hidden(), loss="distilbert", weight="cosine")
 
     def cost(self) -> float:
         """Half the layers, as long; twice with masked words."""

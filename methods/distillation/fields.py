@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from methods.distillation.maps import positions
+from methods.distillation.pairing import require_same_vocabulary
 from methods.settings import Settings
 
 if TYPE_CHECKING:
+    from methods.pretrained import Source
     from tasks.task import Task
 
 Take = Literal["first", "skip"] | tuple[Annotated[int, Field(ge=1)], ...]
@@ -50,6 +53,22 @@ class StudentFields(Settings):
     def check(self, task: Task, layers: int | None) -> None:
         """Refuse layers that the sweep's encoder does not have."""
         self.depth(layers)
+
+    def check_models(self, model: Source, models: Mapping[str, Source]) -> None:
+        """Refuse a released student of another vocabulary, or one that its teacher cannot teach."""
+        if self.student is None:
+            return
+        student = models[self.student]
+        if model.here and student.here:
+            require_same_vocabulary(model, student)
+            self.check_student(student, model)
+
+    def check_student(self, student: Source, teacher: Source) -> None:
+        """Refuse a released student whose sizes do not fit; both configurations are on this machine.
+
+        Raises:
+            BadInput: with what to do.
+        """
 
     def depth(self, layers: int | None) -> int | None:
         """Layers of the student.

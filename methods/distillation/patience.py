@@ -12,9 +12,9 @@ from methods import encoders
 from methods.distillation.losses import from_teacher, on_logits
 from methods.distillation.maps import Strategy, patience_slots
 from methods.distillation.observe import first_tokens
+from methods.distillation.pairing import require_width
 from methods.fit import Loss
 from tasks.batches import Batch
-from tasks.errors import BadInput
 
 if TYPE_CHECKING:
     from methods.run import Run
@@ -56,11 +56,7 @@ def patient(
         return from_teacher(run, temperature=temperature, alpha=alpha)
     states = run.teacher_states()
     part = states.parts["cls"]
-    if part.width != student.config.hidden_size:
-        raise BadInput(
-            f"patience: the student's hidden size is {student.config.hidden_size} and the teacher's "
-            f"{part.width}; choose a student as wide as the teacher, or `beta: 0`"
-        )
+    require_width(student.config.hidden_size, part.width, loss="patience", weight="beta")
     depth = encoders.applications(student)
     slots = patience_slots(depth, len(part.layers), strategy)
     run.notes["teacher_layers"] = [slot + 1 for slot in slots]

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from methods.distillation.kd import KnowledgeDistillation
 from methods.distillation.maps import patience_slots
+from methods.distillation.pairing import require_width
 from methods.distillation.teacher_states import TeacherStates
 from methods.method import Work
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from methods.fit import Loss
+    from methods.pretrained import Source
     from methods.run import Run
     from tasks.task import Task
 
@@ -52,6 +54,13 @@ class PatientKD(
         super().check(task, layers)
         own = self.depth(layers)
         if self.patient and own is not None and layers is not None:
+            patience_slots(self.applied(own), layers, self.strategy)
+
+    def check_student(self, student: Source, teacher: Source) -> None:
+        """Refuse a student of another width, or of layers that cannot be paired with the teacher's."""
+        own, layers = student.layers(), teacher.layers()
+        if self.patient and own is not None and layers is not None:
+            require_width(student.hidden(), teacher.hidden(), loss="patience", weight="beta")
             patience_slots(self.applied(own), layers, self.strategy)
 
     def applied(self, own: int) -> int:

@@ -9,11 +9,10 @@ from transformers import PreTrainedModel
 from methods import encoders
 from methods.distillation.fields import StudentFields, Take
 from methods.distillation.maps import positions
+from methods.distillation.pairing import require_same_vocabulary
 from tasks.errors import BadInput
-from tasks.tokens import tokenizer
 
 if TYPE_CHECKING:
-    from methods.pretrained import Source
     from methods.run import Run
 
 
@@ -56,18 +55,3 @@ def keep_layers(model: PreTrainedModel, layers: int | None, take: Take = "first"
         if (left := getattr(model.config, by_layer, None)) is not None:
             setattr(model.config, by_layer, [left[position] for position in own])
     return model
-
-
-def require_same_vocabulary(model: Source, other: Source) -> None:
-    """Make sure two models read the same token ids: one tokenised text is given to both.
-
-    Raises:
-        BadInput: they do not.
-    """
-    one, two = (tokenizer(source.path, source.revision).backend.get_vocab() for source in (model, other))
-    if one != two:
-        raise BadInput(
-            f"{other.id!r} and the sweep's model {model.id!r} have different vocabularies ({len(two)} and "
-            f"{len(one)} tokens), so outputs cannot be compared token by token; name a checkpoint with the "
-            "tokenizer of the sweep's model"
-        )

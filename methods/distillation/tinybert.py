@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from methods.distillation.fields import StudentFields
 from methods.distillation.maps import require_one_each, uniform
+from methods.distillation.pairing import require_heads, require_same_vocabulary
 from methods.distillation.teacher_states import TeacherStates
 from methods.method import Method, Work
 from methods.settings import Rate, Schedule
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from methods.distillation.parts import Kind, Part
     from methods.distillation.transformer_distillation import Teach
+    from methods.pretrained import Source
     from methods.run import Run
     from tasks.batches import Batch
     from tasks.task import Task
@@ -92,6 +94,19 @@ class TinyBERT(
         named, own = uniform(self._states().layer_map, layers), self.depth(layers)
         if own is not None:
             require_one_each(own, len(named))
+
+    def check_models(self, model: Source, models: Mapping[str, Source]) -> None:
+        """Refuse a student that does not fit, and a language model of another vocabulary."""
+        super().check_models(model, models)
+        if self.augment_model is not None and model.here and models[self.augment_model].here:
+            require_same_vocabulary(model, models[self.augment_model])
+
+    def check_student(self, student: Source, teacher: Source) -> None:
+        """Refuse a student with other heads, or with layers that the map does not name one each for."""
+        require_heads(student.heads(), teacher.heads())
+        own, layers = student.layers(), teacher.layers()
+        if own is not None and layers is not None:
+            require_one_each(own, len(uniform(self._states().layer_map, layers)))
 
     @property
     def _beside(self) -> bool:

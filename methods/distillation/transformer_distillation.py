@@ -13,10 +13,10 @@ from methods import encoders
 from methods.distillation.losses import mean_over_tokens
 from methods.distillation.maps import require_one_each
 from methods.distillation.observe import observe
+from methods.distillation.pairing import require_heads
 from methods.distillation.parts import Kind, Part
 from methods.fit import Loss
 from tasks.batches import Batch
-from tasks.errors import BadInput
 
 Teach = Callable[[Batch], Mapping[Kind, Tensor]]
 """Maps a batch to the teacher's `hidden` states (embeddings and mapped layers) and `attentions`."""
@@ -71,11 +71,7 @@ def transformer_distillation(
     depth, config = len(encoders.stack(student)), student.config
     layers, heads = len(teacher["attentions"].layers), teacher["attentions"].width
     require_one_each(depth, layers)
-    if config.num_attention_heads != heads:
-        raise BadInput(
-            f"tinybert: the student has {config.num_attention_heads} attention heads, the teacher {heads}; "
-            "scores are compared head by head, so choose a student with as many"
-        )
+    require_heads(config.num_attention_heads, heads)
     own = [
         Part("hidden", tuple(range(depth + 1)), config.hidden_size),
         Part("attentions", tuple(range(1, depth + 1)), heads),

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from methods.distillation.losses import mean_over_tokens, soft_targets
+from methods.distillation.pairing import require_width
 from methods.fit import Loss
 from tasks.batches import Batch
-from tasks.errors import BadInput
 
 if TYPE_CHECKING:
     from methods.distillation.distilbert import DistilBERT
@@ -38,11 +38,9 @@ def triple_loss(run: Run, student: PreTrainedModel, weights: DistilBERT) -> Loss
     """
     logits = torch.tensor(run.teacher_logits(), device=run.device) if weights.soft else None
     states = run.teacher_states() if weights.cosine else None
-    if states and states.parts["hidden"].width != student.config.hidden_size:
-        raise BadInput(
-            f"distilbert: the student's hidden size is {student.config.hidden_size} and the teacher's "
-            f"{states.parts['hidden'].width}; choose a student as wide as the teacher, or `cosine: 0`"
-        )
+    if states:
+        width = states.parts["hidden"].width
+        require_width(student.config.hidden_size, width, loss="distilbert", weight="cosine")
 
     def loss(model: PreTrainedModel, batch: Batch) -> Tensor:
         output = model(**batch.inputs, output_hidden_states=states is not None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from distilled import VOCABULARY, write_tokenizer
+from transformers import BertConfig
 from typer.testing import CliRunner
 
 from benchmark import cli
@@ -64,6 +66,64 @@ def test_an_encoder_that_is_not_here_yet_is_not_guessed_at(name, fields, message
 def test_a_released_student_brings_its_own_layers():
     registry.find("patient-kd")(student="x/y").check(MRPC, layers=1)
     registry.find("tinybert")(student="x/y", layer_map=(1, 6)).check(MRPC, layers=6)
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    """Folders of a sweep's encoder (4 layers of 4 heads, hidden 32) and of others that differ from it."""
+    root = tmp_path_factory.mktemp("released")
+    others = {
+        "teacher": {},
+        "narrow": {"hidden_size": 16},
+        "two-heads": {"num_attention_heads": 2},
+        "deep": {"num_hidden_layers": 6},
+        "fine": {"num_hidden_layers": 2},
+        "strange": {"num_hidden_layers": 2},
+    }
+    for name, changes in others.items():
+        words = [*VOCABULARY[:-1], "other"] if name == "strange" else VOCABULARY
+        shape = {
+            "num_hidden_layers": 4,
+            "hidden_size": 32,
+            "num_attention_heads": 4,
+            "vocab_size": len(words),
+        }
+        BertConfig(**{**shape, **changes}).save_pretrained(write_tokenizer(root / name, words))
+    return root
+
+
+UNFIT = [
+    ("kd", "strange", {}, "'strange' and the sweep's model 'teacher' have different vocabularies (50 and 50"),
+    ("patient-kd", "narrow", {}, "patience: the student's hidden size is 16 and the teacher's 32"),
+    ("patient-kd", "deep", {}, "a student that applies 6 layers and a teacher of 4 cannot be paired"),
+    ("pea-kd", "narrow", {}, "patience: the student's hidden size is 16 and the teacher's 32"),
+    ("distilbert", "narrow", {}, "distilbert: the student's hidden size is 16 and the teacher's 32"),
+    ("tinybert", "two-heads", {"layer_map": [1, 2, 3, 4]}, "2 attention heads, the teacher 4"),
+    ("tinybert", "fine", {"layer_map": [1, 2, 4]}, "names 3 of the teacher's layers, but the student has 2"),
+]
+
+
+@pytest.mark.parametrize(("name", "student", "fields", "message"), UNFIT)
+def test_a_released_student_that_does_not_fit_is_refused_before_a_teacher_is_trained(
+    released, name, student, fields, message
+):
+    row = {name: {"student": str(released / student), **fields}}
+    sweep = {**SWEEP, "model": str(released / "teacher"), "methods": ["finetune", row]}
+    with pytest.raises(BadInput, match=re.escape(message)):
+        resolve(make_sweep(sweep))
+
+
+def test_a_language_model_of_another_vocabulary_is_refused_before_a_teacher_is_trained(released):
+    row = {"tinybert": {"layers": 2, "augment": 1, "augment_model": str(released / "strange")}}
+    sweep = {**SWEEP, "model": str(released / "teacher"), "methods": ["finetune", row]}
+    with pytest.raises(BadInput, match="have different vocabularies"):
+        resolve(make_sweep(sweep))
+
+
+@pytest.mark.parametrize("name", ["kd", "patient-kd", "distilbert", "pea-kd"])
+def test_a_released_student_that_fits_is_planned(released, name):
+    row = {name: {"student": str(released / "fine")}}
+    resolve(make_sweep({**SWEEP, "model": str(released / "teacher"), "methods": ["finetune", row]}))
 
 
 def test_ptp_wants_a_threshold_for_the_task():
