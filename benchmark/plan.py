@@ -263,7 +263,7 @@ def _params(context: Context, work: Work) -> dict[str, Any]:
     identities = {name: dict(context.models[name]) for name in work.models()}
     return {
         key: identities.get(value, value) if isinstance(value, str) else value
-        for key, value in work.model_dump(mode="json").items()
+        for key, value in work.deciding().items()
     }
 
 

@@ -61,6 +61,8 @@ class Work(Settings):
     paper: ClassVar[str]
     version: ClassVar[int]
     needs: ClassVar[tuple[str, ...]]
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Fields younger than records of this version: at their default no fingerprint holds them."""
 
     def __init_subclass__(
         cls,
@@ -155,6 +157,15 @@ class Work(Settings):
                     "name every task of the sweep, or give one number"
                 )
         return self.model_copy(update={name: numbers[task] for name, numbers in by_task.items()})
+
+    def deciding(self) -> dict[str, Any]:
+        """Fields as JSON that a fingerprint holds: all, but `later` ones at their default."""
+        changed = self.changed()
+        return {
+            name: value
+            for name, value in self.model_dump(mode="json").items()
+            if name not in self.later or name in changed
+        }
 
     def changed(self) -> dict[str, Any]:
         """Fields that are not at their default, in order of declaration."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
-from methods.distillation.fields import StudentFields, Take
+from methods.distillation.fields import CachedStates, StudentFields, Take
 from methods.distillation.pairing import require_width
 from methods.distillation.teacher_states import TeacherStates
 from methods.method import Method, Work
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 class DistilBERT(
     Schedule,
+    CachedStates,
     StudentFields,
     Method,
     name="distilbert",
@@ -55,7 +56,7 @@ class DistilBERT(
         used: dict[str | Work, bool] = {
             "finetune": self.finetuned,
             "teacher-outputs": self.soft > 0,
-            TeacherStates(hidden="last"): self.cosine > 0,
+            TeacherStates(hidden="last", dtype=self.cache): self.cosine > 0,
         }
         return tuple(work for work, is_used in used.items() if is_used)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -90,6 +90,13 @@ class StudentFields(Settings):
     def finetuned(self) -> bool:
         """Whether it starts from the teacher's own weights."""
         return self.student is None and self.init == "finetuned"
+
+
+class CachedStates(Settings):
+    """How the teacher's states are cached for students that follow them."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"cache"})
+    cache: Literal["bf16", "fp32"] = Field("bf16", description="numbers of the teacher's cached states")
 
 
 class SoftTargets(Settings):

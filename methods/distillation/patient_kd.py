@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from methods.distillation.fields import CachedStates
 from methods.distillation.kd import KnowledgeDistillation
 from methods.distillation.maps import patience_slots
 from methods.distillation.pairing import require_width
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 class PatientKD(
+    CachedStates,
     KnowledgeDistillation,
     name="patient-kd",
     family="distillation",
@@ -42,7 +44,9 @@ class PatientKD(
 
     def prerequisites(self) -> tuple[str | Work, ...]:
         """What `kd` needs, and the teacher's [CLS] states."""
-        return super().prerequisites() + ((TeacherStates(cls=True),) if self.patient else ())
+        return super().prerequisites() + (
+            (TeacherStates(cls=True, dtype=self.cache),) if self.patient else ()
+        )
 
     @property
     def patient(self) -> bool:

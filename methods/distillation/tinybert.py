@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
-from methods.distillation.fields import StudentFields
+from methods.distillation.fields import CachedStates, StudentFields
 from methods.distillation.maps import require_one_each, uniform
 from methods.distillation.pairing import require_heads, require_same_vocabulary
 from methods.distillation.teacher_states import TeacherStates
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 class TinyBERT(
     Schedule,
+    CachedStates,
     StudentFields,
     Method,
     name="tinybert",
@@ -114,7 +115,9 @@ class TinyBERT(
 
     def _states(self) -> TeacherStates:
         depth = len(self.take) if isinstance(self.take, tuple) else self.layers
-        return TeacherStates(hidden="mapped", attentions=True, layer_map=self.layer_map or depth)
+        return TeacherStates(
+            hidden="mapped", attentions=True, layer_map=self.layer_map or depth, dtype=self.cache
+        )
 
     def cost(self) -> float:
         """Half the layers, more epochs, more examples; with the teacher where it runs beside."""

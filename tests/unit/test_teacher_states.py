@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 from distilled import with_states
+from small_plans import plan
 
+from methods import registry
 from methods.distillation import states as cache
 from methods.distillation.losses import on_logits
 from methods.distillation.observe import observe
@@ -159,3 +161,17 @@ def test_alpha_zero_reads_no_teacher(run):
     batch = collate(trial.train, np.arange(4))
     logits = torch.zeros(4, 2)
     assert on_logits(trial, temperature=5, alpha=0)(logits, batch).item() == pytest.approx(np.log(2))
+
+
+@pytest.mark.parametrize("name", ["patient-kd", "distilbert", "tinybert", "pea-kd"])
+def test_states_are_cached_as_asked_and_the_default_is_in_no_fingerprint(name):
+    method = registry.find(name)
+    kept = {
+        cache: [need.dtype for need in method(cache=cache).prerequisites() if isinstance(need, TeacherStates)]
+        for cache in ("bf16", "fp32")
+    }
+    assert kept == {"bf16": ["bf16"], "fp32": ["fp32"]}
+    assert "cache" not in method().deciding(), "records are older than the field"
+    assert method(cache="fp32").deciding() == {**method().deciding(), "cache": "fp32"}
+    prints = {node.fingerprint for node in plan((method(), method(cache="fp32")), seeds=(1,)).trials()}
+    assert len(prints) == 4, "two rows on two tasks"
