@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,11 +45,8 @@ def write(
     Raises:
         BadInput: the disk has no room for them.
     """
-    needed = total_bytes(parts, lengths, dtype)
-    if needed > shutil.disk_usage(folder).free:
-        raise _full(folder, needed)
     offsets = {part.kind: part.offsets(lengths) for part in parts}
-    try:
+    with room_for(total_bytes(parts, lengths, dtype), folder, "teacher-states"):
         with ExitStack() as stack:
             # Plain writes: on a full disk they fail with an error, a mapped page ends the process.
             files = {part.kind: stack.enter_context(_file(folder, part.kind).open("wb")) for part in parts}
@@ -60,10 +57,23 @@ def write(
         np.save(folder / LENGTHS, lengths)
         index = {"dtype": dtype, "parts": [asdict(part) for part in parts]}
         (folder / INDEX).write_text(json.dumps(index))
+
+
+@contextmanager
+def room_for(needed: int, folder: Path, name: str) -> Iterator[None]:
+    """Write a cache of `needed` bytes into `folder` inside the `with` block; `name` is the work's.
+
+    Raises:
+        BadInput: the disk has no room for it, before the block or inside it.
+    """
+    if needed > shutil.disk_usage(folder).free:
+        raise _full(name, folder, needed)
+    try:
+        yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise _full(folder, needed, quota=error.errno == errno.EDQUOT) from error
+        raise _full(name, folder, needed, quota=error.errno == errno.EDQUOT) from error
 
 
 class States:
@@ -115,10 +125,10 @@ def _bits(row: Tensor, dtype: Dtype) -> bytes:
     return tensor.view(torch.int16).numpy().tobytes() if dtype == "bf16" else tensor.numpy().tobytes()
 
 
-def _full(folder: Path, needed: int, *, quota: bool = False) -> BadInput:
+def _full(name: str, folder: Path, needed: int, *, quota: bool = False) -> BadInput:
     free = f"{shutil.disk_usage(folder).free / 1e6:.0f} MB free"
     return BadInput(
-        f"teacher-states: {needed / 1e6:.0f} MB are to be cached in {folder}, which has "
+        f"{name}: {needed / 1e6:.0f} MB are to be cached in {folder}, which has "
         f"{'no quota left' if quota else free}; make room, point TMPDIR to another disk, or distil with a "
         "method that needs fewer states"
     )

@@ -32,6 +32,9 @@ class TeacherOutputs(
         """Write the logits in the order of `run.train`: eval mode, no dropout, fp32."""
         import numpy as np
 
+        from methods.distillation.states import room_for
         from methods.inference import predict
 
-        np.save(folder / "train_logits.npy", predict(run.start(), run.train))
+        logits = predict(run.start(), run.train)
+        with room_for(logits.nbytes, folder, self.name):
+            np.save(folder / "train_logits.npy", logits)

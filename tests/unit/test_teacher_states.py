@@ -19,6 +19,7 @@ from methods.distillation.losses import on_logits
 from methods.distillation.observe import observe
 from methods.distillation.parts import Part, total_bytes
 from methods.distillation.states import States, write
+from methods.distillation.teacher_outputs import TeacherOutputs
 from methods.distillation.teacher_states import TeacherStates
 from methods.inference import predict
 from methods.method import Method, Size
@@ -95,6 +96,8 @@ def test_a_full_disk_is_said_before_and_while_writing(run, tmp_path, monkeypatch
     (tmp_path / "early").mkdir()
     with pytest.raises(BadInput, match=r"0 MB are to be cached in .*early, which has 0 MB free; make room"):
         TeacherStates(cls=True).produce(trial, tmp_path / "early")
+    with pytest.raises(BadInput, match=r"teacher-outputs: 0 MB are to be cached in .*early"):
+        TeacherOutputs().produce(trial, tmp_path / "early")
     assert not list((tmp_path / "early").iterdir()), "nothing is written"
     usage["free"] = 10**9
 
