@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LIMIT = 10_000
 """Events kept while MLflow is slow or down; what comes later is left to `sync`."""
 LIVE_LIMIT = 2_000
-"""Above this, live metrics are no longer taken in."""
+"""Events above which live metrics are no longer taken in."""
 _GATHER_SECONDS = 1.0
 _RETRY_SECONDS = (5.0, 10.0, 20.0, 40.0, 60.0)
 
@@ -103,9 +103,9 @@ class Mirror:
         """A trial's attempt begins."""
         self._put(Runs.started, fingerprint, label, task, seed, params, time.time())
 
-    def metrics(self, fingerprint: str, step: int, metrics: Mapping[str, float], at: float) -> None:
-        """A running trial reports metrics of a step; `at` in Unix seconds."""
-        self._put(Runs.curve, fingerprint, [(step, dict(metrics), at)])
+    def metrics(self, fingerprint: str, reports: list[Live]) -> None:
+        """A running trial reports metrics of some steps."""
+        self._put(Runs.curve, fingerprint, reports)
 
     def finished(self, record: Record) -> None:
         """A trial left a record."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,6 +21,7 @@ from reports.record import Failure, Record
 if TYPE_CHECKING:
     from benchmark.actor import Message
     from benchmark.studies import PublishedStudy
+    from benchmark.tracking.runs import Live
     from reports.board import Leaderboard, Links
 
 
@@ -54,13 +56,18 @@ class Session:
             self.mirror.failed(failure)
 
     def lost(self, node: Node) -> None:
-        """A node's worker died and the node is handed out again; its run goes on."""
+        """A node's worker died; when it is handed out again a new run takes the place of this attempt's."""
 
     def metrics(self, messages: list[Message]) -> None:
         """Live metrics came in."""
-        if self.mirror:
-            for fingerprint, step, metrics, at in messages:
-                self.mirror.metrics(fingerprint, step, metrics, at)
+        if self.mirror is None:
+            return
+        # A node that goes on after a kill reports its whole curve at once, more than the queue has places.
+        reports: defaultdict[str, list[Live]] = defaultdict(list)
+        for fingerprint, step, metrics, at in messages:
+            reports[fingerprint].append((step, metrics, at))
+        for fingerprint, found in reports.items():
+            self.mirror.metrics(fingerprint, found)
 
     def tick(self) -> None:
         """Nothing to do: the mirror has a thread of its own."""

@@ -57,7 +57,8 @@ def pretrain(
 
     Every two minutes all that decides the rest goes to `run.resume`; called again after a kill with the same
     arguments it goes on from there and ends with the same weights and curve. A phase that was finished is
-    only loaded. The cost is added to the run's; every window of steps is reported live.
+    only loaded. The cost is added to the run's. Every window of steps is reported live; what a killed attempt
+    reported is reported again, but for its speed.
 
     Args:
         run: where settings, seeds, folders and reports come from.
@@ -81,12 +82,17 @@ def pretrain(
     # Seeded first: what is restored replaces it.
     torch.manual_seed(settings.seed)
     restored = state.restore(checkpoint, model, stepper, stream, stream.text.digest) if checkpoint else None
-    progress = restored or Progress(position=stream.position)
+    on_processor = 0.0 if device.type == "cpu" else None
+    progress = restored or Progress(position=stream.position, processor_seconds=on_processor)
     shares = schedule or (lambda step: linear(step, total, settings.warmup))
     earlier, window = run.cost.steps, math.ceil(total / _POINTS)
     seconds, begun, saved = progress.seconds, time.perf_counter(), time.perf_counter()
+    processor_seconds, processor_begun = progress.processor_seconds, time.process_time()
     unread: list[tuple[float, Tensor, Tensor]] = []
     told = (begun, progress.cost.tokens)
+    for point in progress.curve:
+        # MLflow shows one attempt: what the killed one had reported went with its run.
+        run.report(earlier + int(point["step"]), {name: v for name, v in point.items() if name != "step"})
 
     def scalar(model: nn.Module, batch: TextBatch) -> Tensor:
         value, figures = loss(model, batch)
@@ -116,6 +122,8 @@ def pretrain(
             unread.append((step.learning_rate, step.loss, step.norm))
             now = time.perf_counter()
             progress.seconds = seconds + now - begun
+            if processor_seconds is not None:
+                progress.processor_seconds = processor_seconds + time.process_time() - processor_begun
             ends = step.number % window == 0 or step.number == total
             due = checkpoint is not None and (now - saved > CHECKPOINT_SECONDS or step.number == total)
             if ends or due or len(unread) == steps_per_read(device):

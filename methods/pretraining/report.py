@@ -34,6 +34,8 @@ def summary(progress: Progress, text: Text, found: dict[str, Any]) -> dict[str, 
         "steps": progress.step,
         "tokens": progress.cost.tokens,
         "tokens_per_second": progress.cost.tokens / max(progress.seconds, 1e-9),
+        # Unlike wall time it hardly depends on what runs beside it.
+        "processor_seconds": progress.processor_seconds,
         "epochs": progress.cost.tokens / int(text.tokens(text.training).sum()),
         "unigram_entropy": unigram_entropy(text),
         "held_out": found,

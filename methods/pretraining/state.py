@@ -21,7 +21,9 @@ class Progress:
     step: int = 0
     position: Position = START
     seconds: float = 0.0
-    """Spent training, over all attempts."""
+    """Wall time spent training, over all attempts."""
+    processor_seconds: float | None = None
+    """Of all threads meanwhile; None on an accelerator, or where an attempt did not count them."""
     cost: Cost = field(default_factory=Cost)
     curve: list[dict[str, float]] = field(default_factory=list)
     """Means over equal windows of steps."""
@@ -75,6 +77,8 @@ def restore(
         step=state["step"],
         position=stream.position,
         seconds=state["seconds"],
+        # Checkpoints of earlier versions have none.
+        processor_seconds=state.get("processor_seconds"),
         cost=Cost(**state["cost"]),
         curve=state["curve"],
         window={name: (a.to(device), b.to(device)) for name, (a, b) in state["window"].items()},

@@ -24,7 +24,7 @@ def play(mirror, records):
     begun = time.perf_counter()
     for record in records:
         mirror.started(record.fingerprint, record.label, record.task, record.seed, record.params)
-        mirror.metrics(record.fingerprint, 1, {"loss": 1.0}, record.started)
+        mirror.metrics(record.fingerprint, [(1, {"loss": 1.0}, record.started)])
         mirror.finished(record)
     return time.perf_counter() - begun
 

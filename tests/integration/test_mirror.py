@@ -43,7 +43,7 @@ def mirror_live(sweep, where):
         key = outcome.fingerprint
         mirror.started(key, outcome.label, outcome.task, outcome.seed, mirrored.METHODS[outcome.label])
         for step in (10, 20, 30):
-            mirror.metrics(key, step, {"loss": 1 / step, "bad": float("nan")}, outcome.started + step)
+            mirror.metrics(key, [(step, {"loss": 1 / step, "bad": float("nan")}, outcome.started + step)])
     for record in sweep.records:
         mirror.finished(record)
     for failure in sweep.failures:

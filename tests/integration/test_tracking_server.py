@@ -24,7 +24,7 @@ def test_a_server_holds_runs_artifacts_and_the_pages_links(sweep, serve, monkeyp
     mirror.start()
     record = sweep.records[0]
     mirror.started(record.fingerprint, record.label, record.task, record.seed, {})
-    mirror.metrics(record.fingerprint, 10, {"loss": 0.5}, record.started)
+    mirror.metrics(record.fingerprint, [(10, {"loss": 0.5}, record.started)])
     mirror.replay(sweep.records, sweep.failures)
     pairs = [(row.label, row.task) for row in (*board.rows, *board.overall)]
     addresses = mirror.links(pairs, timeout=60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import tracemalloc
@@ -171,12 +172,41 @@ def test_killed_and_resumed_it_ends_with_the_same_weights_and_curve(corpus, tmp_
         with pytest.raises(Killed):
             finish(corpus, tmp_path / "killed", settings)
     torch.manual_seed(77)
-    resumed, run = finish(corpus, tmp_path / "killed", settings)
+    reports = []
+    resumed, run = finish(corpus, tmp_path / "killed", settings, reports)
     assert len(saves) == 12, "no step was taken twice"
+    # The run of a killed attempt leaves MLflow, so the next one shows all of the curve.
+    assert [{"step": step, **shown} | {"tokens_per_second": None} for step, shown in reports] == [
+        {**point, "tokens_per_second": None} for point in reference.notes["pretraining"]["curve"]
+    ]
     assert same(whole, resumed)
     assert run.notes["pretraining"]["curve"] == reference.notes["pretraining"]["curve"]
     assert run.cost == reference.cost
     assert run.notes["pretraining"]["held_out"] == reference.notes["pretraining"]["held_out"]
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_processor_time_is_that_of_all_attempts_or_unknown(corpus, tmp_path, monkeypatch, counted):
+    """It does not hang on what runs beside it as wall time does; older checkpoints do not have it."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    # A second passes with every look at the clock: one at the start of an attempt, one after each step.
+    monkeypatch.setattr(loop.time, "process_time", itertools.count().__next__)
+    original = loop.state.save
+
+    def save(path, *arguments):
+        original(path, *arguments)
+        kept = torch.load(path, weights_only=True)
+        if kept["step"] == 5:
+            if not counted:
+                del kept["processor_seconds"]
+                torch.save(kept, path)
+            raise Killed
+
+    monkeypatch.setattr(loop.state, "save", save)
+    with pytest.raises(Killed):
+        finish(corpus, tmp_path, work())
+    _, run = finish(corpus, tmp_path, work())
+    assert run.notes["pretraining"]["processor_seconds"] == (12 if counted else None)
 
 
 def test_a_checkpoint_of_other_data_is_not_gone_on_from(corpus, tmp_path):

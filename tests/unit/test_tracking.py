@@ -28,6 +28,7 @@ from benchmark.tracking import (
 from benchmark.tracking.client import TAG_LENGTH, _settle, name, one_line, value
 from benchmark.tracking.mirror import LIMIT, LIVE_LIMIT, _Event, gather
 from benchmark.tracking.runs import Runs
+from benchmark.tracking.session import Session
 
 
 @pytest.fixture(autouse=True)
@@ -179,7 +180,7 @@ def test_queue_is_bounded_and_live_metrics_go_first(tmp_path):
     idle = Mirror(Place("http://127.0.0.1:1", None), Sheet("s"), Store(str(tmp_path)))
     record = mirrored.sweep(tmp_path, trials=1).records[0]
     for step in range(LIVE_LIMIT + 5):
-        idle.metrics("a", step, {"loss": 1.0}, 0.0)
+        idle.metrics("a", [(step, {"loss": 1.0}, 0.0)])
     for _ in range(LIMIT):
         idle.finished(record)
     assert len(idle._queue) == LIMIT
@@ -187,6 +188,18 @@ def test_queue_is_bounded_and_live_metrics_go_first(tmp_path):
     assert report.points_lost == LIVE_LIMIT + 5
     assert report.lost == LIMIT
     assert "`leanboard sync` repairs" in report.warning
+
+
+def test_a_curve_told_again_in_one_burst_loses_no_point(tmp_path):
+    """A node that goes on after a kill tells its points so far at once; with two nodes they may alternate."""
+    session = Session(Store(str(tmp_path)), Sheet("s"))
+    session.mirror = Mirror(Place("http://127.0.0.1:1", None), Sheet("s"), session.store)
+    messages = [(key, step, {"loss": 1.0}, 0.0) for step in range(LIVE_LIMIT) for key in ("a", "b")]
+    session.metrics(messages)
+    assert [event.arguments[0] for event in session.mirror._queue] == ["a", "b"]
+    assert [len(event.arguments[1]) for event in session.mirror._queue] == [LIVE_LIMIT, LIVE_LIMIT]
+    assert session.mirror._queue[0].arguments[1][:2] == [(0, {"loss": 1.0}, 0.0), (1, {"loss": 1.0}, 0.0)]
+    assert session.mirror.close(1).points_lost == 2 * LIVE_LIMIT, "each is counted"
 
 
 def test_what_the_store_remembers_answers_without_mlflow(tmp_path):

@@ -135,9 +135,18 @@ def test_a_killed_transfer_goes_on_to_the_same_weights(dies_after, tmp_path, mon
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
         taught(tmp_path, recipe, stream=Batches(dies_after=dies_after), resume=tmp_path / "resume")
-    taken = Batches()
-    lesson, run, notes = taught(tmp_path, recipe, stream=taken, resume=tmp_path / "resume")
+    taken, reported = Batches(), []
+    lesson, run, notes = taught(
+        tmp_path,
+        recipe,
+        stream=taken,
+        resume=tmp_path / "resume",
+        report=lambda step, metrics: reported.append((step, metrics["phase"], metrics["loss"])),
+    )
     assert run.cost.steps == 12
+    points = [point for note in expected for point in note["curve"]]
+    assert [step for step, *_ in reported] == list(range(1, 13)), "of finished phases too"
+    assert [shown for _, *shown in reported] == [[point["phase"], point["loss"]] for point in points]
     assert taken.position.batch == 12
     assert [note["curve"] for note in notes] == [note["curve"] for note in expected]
     assert all(
