@@ -25,7 +25,8 @@ class CorpusAccess:
         Raises:
             BadInput: the corpus cannot be read or is too small for so many entries.
         """
-        folder = self.cache / "vocabularies" / f"{kind}-{size}-{vocabulary.VERSION}-{self.corpus.key()}"
+        version = vocabulary.VERSIONS[kind]
+        folder = self.cache / "vocabularies" / f"{kind}-{size}-{version}-{self.corpus.key()}"
         if not folder.is_dir():
             with written_whole(folder) as own:
                 vocabulary.train(self.corpus, kind, size, own, offline=self.offline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,16 +19,21 @@ if TYPE_CHECKING:
 Kind = Literal["wordpiece", "unigram"]
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-VERSION = 2
+VERSIONS: dict[Kind, int] = {"wordpiece": 2, "unigram": 3}
 """Of what `train` makes of a corpus; caches are named by it."""
+
+_DECIMALS = 4
+"""Of a score: coarser than what the order of a sum changes; as many as SentencePiece prints."""
+_RAISE = 1e-4
+"""By which the unigram trainer raises the scores of characters that it did not learn, one after the other."""
 
 
 def train(corpus: Corpus, kind: Kind, size: int, folder: Path, *, offline: bool = False) -> Path:
     """Train a vocabulary and write it as a tokenizer that transformers loads; return the folder.
 
-    Texts are lower-cased and lose their accents, as ALBERT's and BERT's uncased models do. WordPiece comes
-    out the same in every process; the unigram model may not, as the trainer adds up in the order of a hash
-    table, so whoever needs the same one keeps the files.
+    Texts are lower-cased and lose their accents, as ALBERT's and BERT's uncased models do. Both kinds come
+    out the same in every process. The text is streamed; memory grows with its distinct words, which the
+    trainers hold.
 
     Args:
         corpus: what it is trained on.
@@ -51,6 +57,8 @@ def train(corpus: Corpus, kind: Kind, size: int, folder: Path, *, offline: bool 
         # What came first counts as special until the entries are taken out of the trained one.
         backend = _wordpiece(backend.get_vocab())
         backend.add_special_tokens(list(SPECIAL))
+    else:
+        backend = _settled(backend)
     if backend.get_vocab_size() < size:
         raise BadInput(
             f"vocabulary: the corpus {corpus.name!r} gives {backend.get_vocab_size()} entries, "
@@ -81,11 +89,33 @@ def _continuing(backend: Tokenizer, corpus: Corpus, offline: bool) -> list[str]:
     The trainer numbers them in the order of a hash table, which is another each time, and of pairs that are
     equally frequent it takes that of lower numbers. Entries that come first have their numbers already.
     """
-    words: set[str] = set()
+    characters: set[str] = set()
     for paragraph in _paragraphs(corpus, offline):
         text = backend.normalizer.normalize_str(paragraph)
-        words.update(word for word, _ in backend.pre_tokenizer.pre_tokenize_str(text))
-    return [f"##{character}" for character in sorted({each for word in words for each in word[1:]})]
+        characters.update(*(word[1:] for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)))
+    return [f"##{character}" for character in sorted(characters)]
+
+
+def _settled(trained: Tokenizer) -> Tokenizer:
+    """Return the unigram model with scores and numbers that do not depend on a hash table's order.
+
+    The trainer adds up in that order, so that scores differ by up to some 1e-10, and entries that are equally
+    likely change places. Characters that it did not learn but keeps, as the corpus has them, it gives the
+    lowest score, raised by one `_RAISE` more for each: here all of them have the lowest.
+    """
+    entries = json.loads(trained.to_str())["model"]["vocab"]
+    scores = {piece: score for piece, score in entries if piece not in SPECIAL}
+    lowest = min(scores.values())
+    characters = [piece for piece in scores if len(piece) == 1]
+    for piece in characters:
+        raised = (scores[piece] - lowest) / _RAISE
+        if raised < len(characters) and abs(raised - round(raised)) < 1e-6:
+            scores[piece] = lowest
+    rounded = {piece: round(score, _DECIMALS) for piece, score in scores.items()}
+    ranked = sorted(rounded.items(), key=lambda entry: (-entry[1], entry[0]))
+    backend = _unigram([*((token, 0.0) for token in SPECIAL), *ranked])
+    backend.add_special_tokens(list(SPECIAL))
+    return backend
 
 
 def _wordpiece(entries: dict[str, int] | None = None) -> Tokenizer:
@@ -98,10 +128,11 @@ def _wordpiece(entries: dict[str, int] | None = None) -> Tokenizer:
     return backend
 
 
-def _unigram() -> Tokenizer:
+def _unigram(entries: list[tuple[str, float]] | None = None) -> Tokenizer:
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-    backend = Tokenizer(models.Unigram())
+    unknown = SPECIAL.index("[UNK]")
+    backend = Tokenizer(models.Unigram(entries, unknown, False) if entries else models.Unigram())
     backend.normalizer = normalizers.Sequence(
         [
             normalizers.Replace("``", '"'),

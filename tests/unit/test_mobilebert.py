@@ -62,7 +62,7 @@ def test_a_teacher_and_its_student_are_made_from_the_corpus(made):
 
 @pytest.mark.parametrize("kind", ["wordpiece", "unigram"])
 def test_a_student_reads_with_its_teachers_vocabulary_wherever_it_is_taught(kind, tmp_path):
-    """A unigram vocabulary comes out another on each machine: here the student's has all words renumbered."""
+    """Other libraries may train another vocabulary: here the student's own has nearly all words renumbered."""
     teacher = {**TEACHER, "tokenizer": kind}
     work = MobileBertTransfer.model_validate({**TEXT, "tokenizer": kind, "inner": 16, "teacher": teacher})
     for name in ("teacher", "student"):

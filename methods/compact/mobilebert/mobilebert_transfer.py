@@ -83,8 +83,8 @@ class MobileBertTransfer(
         from methods.pretraining.report import held_out, unigram_entropy
 
         taught_by = run.results[self.teacher.name]
-        # The teacher's own tokenizer: a unigram vocabulary trained anew, on another machine or after a cache
-        # was emptied, is another one, and the student would hear of other words than it reads.
+        # The teacher's own tokenizer: a vocabulary trained anew, by another version of the libraries, may be
+        # another one, and the student would hear of other words than it reads.
         text = texts(replace(run, model=Source(self.teacher.name, None, str(taught_by / "model"))), None)
         torch.manual_seed(self.seed)
         student = BottleneckBertForPreTraining(self.configuration(len(text.tokenizer.backend)))
