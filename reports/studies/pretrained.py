@@ -36,6 +36,8 @@ class Encoder:
     facts: Mapping[str, Any]
     """What the pre-training says of itself: steps, tokens, accuracies on documents kept from training."""
     parameters: Parameters | None
+    flops: float | None
+    """Operations of a forward pass on 128 tokens, with the classifier."""
     records: dict[str, dict[int, Record]] = field(default_factory=dict)
     """By task and seed."""
 
@@ -121,8 +123,8 @@ def rows(records: Iterable[Record], name: str, kind: type[Kind]) -> list[Kind]:
         fields, facts = record.params.get(name), record.notes.get("pretraining")
         if isinstance(fields, dict) and facts:
             tuning = {key: value for key, value in record.params.items() if key != name}
-            size = record.model.parameters if record.model else None
-            row = found.setdefault(record.label, kind(record.label, fields, tuning, facts, size))
+            size, flops = (record.model.parameters, record.model.flops) if record.model else (None, None)
+            row = found.setdefault(record.label, kind(record.label, fields, tuning, facts, size, flops))
             row.records.setdefault(record.task, {})[record.seed] = record
     return list(found.values())
 

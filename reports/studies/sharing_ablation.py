@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from reports.board import StudyFacts, SweepFacts
 from reports.record import Record
@@ -71,9 +71,12 @@ def report(
             f"MLM and SOP {ON_TEXT}",
             f"{ON_TASKS} Changes are against the encoder named last: the one without sharing of the "
             "same width, or where there is none the widest of the same sharing.",
-            "Speed is training tokens per second as a multiple of that without sharing at the same width, "
-            "from the runs themselves, whatever ran beside them. Parameters are unique ones, with the "
-            "classifier; those of the layers leave out embeddings, pooler and classifier.",
+            "Parameters are unique ones, with the classifier; those of the layers leave out embeddings, "
+            "pooler and classifier. Operations are those of a forward pass, a third of training's. Processor "
+            "time is that of all threads in pre-training, by token, blank where it was not counted, as in "
+            "older records and on accelerators; it compares rows that ran on one kind of processor. Both are "
+            "multiples of those without sharing at the same width: sharing saves parameters, not operations. "
+            "Tokens per second are by the clock, whatever ran beside: wall times of rows are not comparable.",
         ],
     )
 
@@ -109,10 +112,22 @@ def _pairs(group: Group) -> list[Pair]:
     return [(own.label, base.label) for own in group.encoders for base in _bases(group, own)]
 
 
-def _speed(group: Group, own: Encoder) -> float | None:
-    """Training speed as a multiple of that without sharing at the same width."""
+def _operations(own: Encoder) -> float | None:
+    """Of a forward pass."""
+    return own.flops
+
+
+def _processor_time(own: Encoder) -> float | None:
+    """Processor seconds of a token of training; None in records from before they were counted."""
+    seconds = own.facts.get("processor_seconds")
+    return seconds / own.facts["tokens"] if seconds else None
+
+
+def _relative(group: Group, own: Encoder, cost: Callable[[Encoder], float | None]) -> float | None:
+    """A cost as a multiple of that without sharing at the same width; None where either is not known."""
     base = _find(group, "none", _width(own))
-    return own.facts["tokens_per_second"] / base.facts["tokens_per_second"] if base else None
+    mine, theirs = cost(own), cost(base) if base else None
+    return mine / theirs if mine and theirs else None
 
 
 def _sizes(encoder: Encoder) -> tuple[int, int] | tuple[None, None]:
@@ -121,10 +136,13 @@ def _sizes(encoder: Encoder) -> tuple[int, int] | tuple[None, None]:
     return (size.total, size.encoder) if size else (None, None)
 
 
-_SUMMARY = ["block", "share", "E", "parameters", "of the layers", "MLM (%)", "SOP (%)", "speed"]
+_SUMMARY = [
+    *("block", "share", "E", "parameters", "of the layers", "MLM (%)", "SOP (%)"),
+    *("operations, x none", "processor time, x none", "tokens/s, wall"),
+]
 _FACTS = [
     *("block", "label", "share", "embedding", "parameters", "encoder_parameters"),
-    *("tokens", "tokens_per_second", "relative_speed"),
+    *("tokens", "tokens_per_second", "relative_flops", "relative_processor_time"),
 ]
 
 
@@ -133,14 +151,17 @@ def _summary(block: Block) -> Iterator[list[object]]:
         base = next(iter(_bases(block.group, e)), None)
         sizes = [None if size is None else f"{size:,}" for size in _sizes(e)]
         known = answers_in_short(e, _QUESTIONS)
-        facts = [block.group.name, _share(e), _width(e), *sizes, *known, _speed(block.group, e)]
-        yield [*facts, *block.cells(e, base), _called(base) if base else None]
+        costs = [_relative(block.group, e, cost) for cost in (_operations, _processor_time)]
+        facts = [block.group.name, _share(e), _width(e), *sizes, *known, *costs]
+        speed = f"{e.facts['tokens_per_second']:,.0f}"
+        yield [*facts, speed, *block.cells(e, base), _called(base) if base else None]
 
 
 def _rows(block: Block) -> Iterator[list[object]]:
     for e in block.group.encoders:
-        cost = [e.facts["tokens"], e.facts["tokens_per_second"], _speed(block.group, e)]
-        facts = [block.group.name, e.label, _share(e), _width(e), *_sizes(e), *cost]
+        costs = [_relative(block.group, e, cost) for cost in (_operations, _processor_time)]
+        facts = [block.group.name, e.label, _share(e), _width(e), *_sizes(e)]
+        facts += [e.facts["tokens"], e.facts["tokens_per_second"], *costs]
         yield from block.rows(e, [*facts, *answers(e, _QUESTIONS)])
 
 
@@ -152,17 +173,23 @@ def _compare(block: Block, where: str, encoders: Sequence[Encoder], name: Name) 
     yield from block.on_tasks(where, encoders, encoders[-1], name)
 
 
+def _multiples(group: Group, shared: Sequence[Encoder], cost: Callable[[Encoder], float | None]) -> str:
+    """Each encoder's cost relative to that without sharing, those that are known."""
+    found = [(_share(e), _relative(group, e, cost)) for e in shared]
+    return ", ".join(f"{share} {times:.2f}" for share, times in found if times) or "not counted"
+
+
 def _conclude(block: Block) -> Iterator[str]:
     group, widths = block.group, _widths(block.group)
     for width in widths:
         base = _find(group, "none", width)
         shared = [e for share in SHARES[:-1] if (e := _find(group, share, width))]
         if base and shared:
-            sizes = [(_share(e), _sizes(e)[1], _speed(group, e)) for e in (*shared, base)]
-            listed = "; ".join(f"{s} {size:,} at {speed:.2f}" for s, size, speed in sizes if size and speed)
+            sizes = [f"{_share(e)} {size:,}" for e in (*shared, base) if (size := _sizes(e)[1])]
             yield (
-                f"{group.name}, E {width}, parameters of the layers at so many times the training speed of "
-                f"none: {listed}."
+                f"{group.name}, E {width}, parameters of the layers: {'; '.join(sizes)}. Operations as a "
+                f"multiple of those of none: {_multiples(group, shared, _operations)}; processor time: "
+                f"{_multiples(group, shared, _processor_time)}."
             )
             yield from _compare(block, f"{group.name}, E {width}", [*shared, base], _share)
     for share in SHARES:
