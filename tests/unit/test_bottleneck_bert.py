@@ -77,7 +77,7 @@ def test_a_layer_is_made_up_as_in_the_paper():
 
 
 def transformers_twin(cls, **changes):
-    """transformers' model of the released configuration with few layers, every parameter random."""
+    """transformers' model of the released configuration, by default two layers of it, all weights random."""
     config = MobileBertConfig(**{"num_hidden_layers": 2, "classifier_activation": False, **changes})
     return randomised(cls, config, spread=0.05)
 
@@ -120,6 +120,20 @@ def test_logits_equal_those_of_transformers_without_padding(changes, attention):
         expected = theirs(**batch).logits
         assert (expected[0] - expected[1]).abs().max() > 1e-3
         assert torch.allclose(mine(**batch).logits, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_logits_equal_those_of_transformers_on_the_whole_released_configuration(attention):
+    # In double precision: what nothing normalises is some 1e5 after 24 layers of random weights.
+    theirs = transformers_twin(MobileBertForSequenceClassification, num_hidden_layers=24).double()
+    mine = ours(theirs, BottleneckBertForSequenceClassification).double()
+    assert count(mine.mobilebert) == 24_581_888 and len(encoders.stack(mine)) == 24
+    mine.set_attn_implementation(attention)
+    batch = inputs((14, 14))
+    with torch.no_grad():
+        expected = theirs(**batch).logits
+        assert (expected[0] - expected[1]).abs().max() > 1
+        assert torch.allclose(mine(**batch).logits, expected, rtol=0, atol=1e-5)
 
 
 def test_released_weights_see_one_pad_behind_every_text():

@@ -11,7 +11,7 @@ from tiny_corpus import access, tokens
 
 from tasks.corpus.masking import choose, corrupt, draw_lengths
 from tasks.corpus.segments import NO_LABEL, spans
-from tasks.corpus.stream import Position, Stream
+from tasks.corpus.stream import _SEGMENTS, Position, Stream
 from tasks.errors import BadInput
 
 LENGTH = 32
@@ -52,8 +52,61 @@ def test_a_negative_is_the_pair_swapped_and_half_of_the_pairs_are(text):
     assert (second[~paired] == 0).all()
 
 
-def test_swapping_takes_the_same_chunks_apart_the_same_way(text):
-    """Whatever is swapped, a chunk's two parts are neighbours: only tokens cut off for length stand between."""
+class OtherSide:
+    """The chance of another generator with every coin on its other side."""
+
+    def __init__(self, rng):
+        self.rng = rng
+
+    def random(self):
+        return 1 - self.rng.random()
+
+    def __getattr__(self, name):
+        return getattr(self.rng, name)
+
+
+def segments_of(batch, backend):
+    """(label, segments) of each example: its token ids as before masking, read off the finished batch."""
+    rows = zip(batch.unmasked()["input_ids"], batch.inputs["attention_mask"], batch.pairs, strict=True)
+    for ids, real, label in rows:
+        words = ids[1 : int(real.sum())].tolist()
+        ends = [place for place, token in enumerate(words) if token == backend.sep_token_id]
+        begins = [0, *(end + 1 for end in ends[:-1])]
+        yield int(label), [words[begin:end] for begin, end in zip(begins, ends, strict=True)]
+
+
+def test_a_negative_is_b_a_to_the_token_where_the_positive_is_a_b(text, monkeypatch):
+    """The same corpus twice, with the coin that swaps on either side: compared are the ids of the batches."""
+    # The coin that shortens a target would be turned too.
+    monkeypatch.setattr("tasks.corpus.segments.SHORT", 0.0)
+    backend, draw = text.tokenizer.backend, Stream._rng
+    here = [each for batch in stream(text).once() for each in segments_of(batch, backend)]
+
+    def turned(self, what, *place):
+        rng = draw(self, what, *place)
+        return OtherSide(rng) if what == _SEGMENTS else rng
+
+    monkeypatch.setattr(Stream, "_rng", turned)
+    there = [each for batch in stream(text).once() for each in segments_of(batch, backend)]
+    read = " ".join(map(str, text.ids.tolist()))
+    swapped = uncut = 0
+    for (label, ours), (other, theirs) in zip(here, there, strict=True):
+        if label == NO_LABEL:
+            assert (other, theirs) == (label, ours) and len(ours) == 1
+            continue
+        assert {label, other} == {0, 1}
+        assert len(ours) == 2 and ours == theirs[::-1]
+        assert sorted(ours[0] + ours[1]) == sorted(theirs[0] + theirs[1])
+        first, second = ours if label == 0 else theirs
+        swapped += label
+        if len(first) + len(second) < LENGTH - 3:
+            uncut += 1
+            assert " ".join(map(str, first + second)) in read, "B follows A in the corpus"
+    assert swapped > 200 and uncut > 50
+
+
+def test_a_chunks_two_parts_are_neighbours_whatever_is_swapped(text):
+    """Only tokens cut off for length stand between."""
     found = cut(text, "sop")
     paired = found.labels != NO_LABEL
     swapped = (found.labels == 1)[paired]
