@@ -58,8 +58,7 @@ def draw(
         x = "layers of the student" if several else ""
         mark = " (start model collapsed)" if task.name in collapsed else ""
         frame(place, (task.title or task.name) + mark, x, f"{task.primary} (points)")
-    if several:
-        legend(figure, axes[0])
+    legend(figure, axes[0])
     return figure
 
 

@@ -153,7 +153,7 @@ def _size(label: str, sweep: SweepFacts, trials: Trials) -> list[Any]:
 def _rate(label: str, sweep: SweepFacts) -> str:
     rate = next(row.params.get("learning_rate") for row in sweep.methods if row.label == label)
     if isinstance(rate, dict):
-        return ", ".join(f"{task} {value:g}" for task, value in rate.items())
+        return ", ".join(f"{task.name} {rate[task.name]:g}" for task in sweep.tasks)
     return "the sweep's" if rate is None else f"{rate:g}"
 
 
