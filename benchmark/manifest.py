@@ -181,8 +181,11 @@ def _notes(job: Job) -> list[str]:
     if job.sweep.limit:
         limit = job.sweep.limit
         by_task = limit if isinstance(limit, dict) else {"each task": limit}
-        shares = ", ".join(f"{count} training examples of {task}" for task, count in by_task.items())
-        notes.append(f"Only {shares} were used (`limit`).")
+        # `--tasks` takes a part of the tasks that limits are given for.
+        run = {"each task", *(task.name for task in job.tasks)}
+        shares = [f"{count} training examples of {task}" for task, count in by_task.items() if task in run]
+        if shares:
+            notes.append(f"Only {', '.join(shares)} were used (`limit`).")
     return notes
 
 

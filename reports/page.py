@@ -125,7 +125,7 @@ def breakable(label: str) -> Markup:
     """Allow a line break between a method's name and its fields, and between fields."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub(r"([:,])", r"\1<wbr>", str(escape(label))))
+    return Markup(re.sub(r"([:,=])", r"\1<wbr>", str(escape(label))))
 
 
 @cache

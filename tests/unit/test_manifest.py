@@ -62,6 +62,13 @@ def test_what_limits_the_numbers_is_said(job):
     assert "Only 64 training examples of each task" in notes
 
 
+def test_limits_of_tasks_that_are_not_run_are_not_spoken_of(tmp_path):
+    for tasks, said in ((["rte"], False), (["sst2"], True)):
+        sweep = make_sweep({**SWEEP, "tasks": tasks, "limit": {"sst2": 64}})
+        notes = " ".join(describe(resolve(sweep, output=str(tmp_path)), "").notes)
+        assert ("64 training examples of sst2" in notes) is said
+
+
 def test_a_hub_id_is_shown_whole_and_a_folder_by_its_name(tmp_path):
     hub = resolve(make_sweep({**SWEEP, "data": "nyu-mll/glue"}), output=str(tmp_path))
     assert describe(hub, "").sweep.data == "nyu-mll/glue"
