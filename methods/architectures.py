@@ -1,13 +1,14 @@
-"""Model classes by name: those of transformers, and our own where it has none."""
+"""Model classes by name: those of transformers, and our own where it has none. Imports no torch."""
 
 from __future__ import annotations
 
 import importlib
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import transformers
-from transformers import PreTrainedModel
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _ALBERT = "methods.sharing.albert.model"
 _MOBILEBERT = "methods.compact.mobilebert.model"
@@ -22,7 +23,7 @@ OWN = {
 
 def find(name: str) -> type[PreTrainedModel]:
     """Return the class that a config's `architectures` names."""
-    module = importlib.import_module(OWN[name]) if name in OWN else transformers
+    module = importlib.import_module(OWN.get(name, "transformers"))
     found: type[PreTrainedModel] = getattr(module, name)
     return found
 

@@ -160,12 +160,12 @@ class Work(Settings):
 
     def deciding(self) -> dict[str, Any]:
         """Fields as JSON that a fingerprint holds: all, but `later` ones at their default."""
-        changed = self.changed()
-        return {
-            name: value
-            for name, value in self.model_dump(mode="json").items()
-            if name not in self.later or name in changed
-        }
+        later = {name for each in type(self).__mro__ for name in each.__dict__.get("later", ())}
+        fields = self.model_dump(mode="json")
+        for name in later - self.changed().keys():
+            del fields[name]
+        within = {name: value.deciding() for name, value in self if isinstance(value, Work)}
+        return fields | within
 
     def changed(self) -> dict[str, Any]:
         """Fields that are not at their default, in order of declaration."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from methods import architectures
 from tasks.errors import BadInput
 from tasks.task import Task
 
@@ -28,6 +29,9 @@ _CONTENT = (
     "added_tokens.json",
     "*.model",
 )
+
+
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,9 @@ class Source:
 
     @property
     def here(self) -> bool:
-        """Whether this machine has its configuration."""
-        return bool(self.config())
+        """Whether this machine has its configuration and a tokenizer."""
+        folder = self._folder()
+        return folder is not None and any((folder / name).is_file() for name in _TOKENIZER)
 
     def layers(self) -> int | None:
         """Its number of layers; None where its configuration is not here yet."""
@@ -124,7 +129,8 @@ def resolve(model: str, *, folder: Path, offline: bool) -> Source:
             raise BadInput(
                 f"model: {model!r} is a folder without config.json; save a model and tokenizer there"
             )
-        _refuse_shared(local)
+        if not architectures.own_encoder(local):
+            _refuse_shared(local, model)
         return Source(local.resolve().name, None, str(local.resolve()))
     if model.startswith((".", "/", "~")):
         raise BadInput(f"model: no folder {local}; relative names start at the sweep file's folder")
@@ -146,8 +152,6 @@ def classifier(source: Source, task: Task, seed: int) -> PreTrainedModel:
     """
     import torch
     from transformers import AutoModelForSequenceClassification
-
-    from methods import architectures
 
     labels = {
         "id2label": dict(enumerate(task.labels)),
@@ -215,13 +219,13 @@ def _on_own_encoder(folder: Path, labels: dict[str, Any]) -> PreTrainedModel:
     return model
 
 
-def _refuse_shared(folder: Path) -> None:
+def _refuse_shared(folder: Path, model: str) -> None:
     """Refuse a saved model that applies layers again or shares them: transformers knows neither."""
     config = json.loads((folder / "config.json").read_text())
     if shared := [name for name in ("layer_order", "layer_groups") if config.get(name)]:
         raise BadInput(
-            f"model: {str(folder)!r} is a compressed model (its config.json has {shared[0]}), which "
-            "cannot be the start of a sweep; name the encoder it was made from"
+            f"model: {model!r} is a compressed model (its config.json has {shared[0]}), which cannot be "
+            "loaded as an encoder; name the one it was made from"
         )
 
 

@@ -60,7 +60,7 @@ class StudentFields(Settings):
             return
         student = models[self.student]
         if model.here and student.here:
-            require_same_vocabulary(model, student)
+            require_same_vocabulary(model, student, offline=True)
             self.check_student(student, model)
 
     def check_student(self, student: Source, teacher: Source) -> None:

@@ -42,15 +42,20 @@ def require_heads(student: int, teacher: int) -> None:
         )
 
 
-def require_same_vocabulary(model: Source, other: Source) -> None:
+def require_same_vocabulary(model: Source, other: Source, *, offline: bool = False) -> None:
     """Make sure two models read the same token ids: one tokenised text is given to both.
 
+    Args:
+        model: the sweep's encoder.
+        other: a student, or a language model.
+        offline: look at what is on this machine alone, as planning does.
+
     Raises:
-        BadInput: they do not.
+        BadInput: they do not, or a tokenizer cannot be loaded.
     """
     from tasks.tokens import tokenizer
 
-    one, two = (tokenizer(source.path, source.revision).backend.get_vocab() for source in (model, other))
+    one, two = (tokenizer(s.path, s.revision, offline).backend.get_vocab() for s in (model, other))
     if one != two:
         raise BadInput(
             f"{other.id!r} and the sweep's model {model.id!r} have different vocabularies ({len(two)} and "

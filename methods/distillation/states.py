@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -54,9 +55,16 @@ def write(
                 for kind, file in files.items():
                     file.seek(int(offsets[kind][position]) * BYTES[dtype])
                     file.write(_bits(row[kind], dtype))
-        np.save(folder / LENGTHS, lengths)
+        (folder / LENGTHS).write_bytes(as_npy(lengths))
         index = {"dtype": dtype, "parts": [asdict(part) for part in parts]}
         (folder / INDEX).write_text(json.dumps(index))
+
+
+def as_npy(array: NDArray[Any]) -> bytes:
+    """An array as `np.load` reads it; `np.save` on a full disk raises an error that does not say so."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
 
 
 @contextmanager
@@ -129,6 +137,5 @@ def _full(name: str, folder: Path, needed: int, *, quota: bool = False) -> BadIn
     free = f"{shutil.disk_usage(folder).free / 1e6:.0f} MB free"
     return BadInput(
         f"{name}: {needed / 1e6:.0f} MB are to be cached in {folder}, which has "
-        f"{'no quota left' if quota else free}; make room, point TMPDIR to another disk, or distil with a "
-        "method that needs fewer states"
+        f"{'no quota left' if quota else free}; make room, or point TMPDIR to another disk"
     )

@@ -30,11 +30,8 @@ class TeacherOutputs(
 
     def produce(self, run: Run, folder: Path) -> None:
         """Write the logits in the order of `run.train`: eval mode, no dropout, fp32."""
-        import numpy as np
-
-        from methods.distillation.states import room_for
+        from methods.distillation.states import as_npy, room_for
         from methods.inference import predict
 
-        logits = predict(run.start(), run.train)
-        with room_for(logits.nbytes, folder, self.name):
-            np.save(folder / "train_logits.npy", logits)
+        with room_for(4 * len(run.train) * len(run.task.labels), folder, self.name):
+            (folder / "train_logits.npy").write_bytes(as_npy(predict(run.start(), run.train)))

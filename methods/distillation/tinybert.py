@@ -100,7 +100,7 @@ class TinyBERT(
         """Refuse a student that does not fit, and a language model of another vocabulary."""
         super().check_models(model, models)
         if self.augment_model is not None and model.here and models[self.augment_model].here:
-            require_same_vocabulary(model, models[self.augment_model])
+            require_same_vocabulary(model, models[self.augment_model], offline=True)
 
     def check_student(self, student: Source, teacher: Source) -> None:
         """Refuse a student with other heads, or with layers that the map does not name one each for."""

@@ -107,7 +107,7 @@ class PretrainedEncoder(
 
     def revision(self) -> int:
         """Warm starts are at 3: their head is fitted, their projection mended; the others' results stand."""
-        return self.version + self.warm_start
+        return super().revision() + self.warm_start
 
     def produce(self, run: SweepRun, folder: Path) -> None:
         """Pre-train and write `model`, `heads.safetensors` and the notes.

@@ -75,6 +75,10 @@ class Pretraining(TextTraining, SweepPrerequisite):
         "wordpiece", description="kind of the vocabulary; unigram is ALBERT's SentencePiece"
     )
 
+    def revision(self) -> int:
+        """One more with a unigram vocabulary, which used to come out in another order in every process."""
+        return self.version + (self.tokenizer == "unigram")
+
     @model_validator(mode="before")
     @classmethod
     def _from_preset(cls, data: Any) -> Any:

@@ -31,9 +31,10 @@ _RAISE = 1e-4
 def train(corpus: Corpus, kind: Kind, size: int, folder: Path, *, offline: bool = False) -> Path:
     """Train a vocabulary and write it as a tokenizer that transformers loads; return the folder.
 
-    Texts are lower-cased and lose their accents, as ALBERT's and BERT's uncased models do. Both kinds come
-    out the same in every process. The text is streamed; memory grows with its distinct words, which the
-    trainers hold.
+    Texts are lower-cased and lose their accents, as ALBERT's and BERT's uncased models do. WordPiece
+    comes out the same in every process, the unigram model all but certainly: a score may lie where it is
+    rounded up in one and down in another. The text is streamed; memory grows with its distinct words, which
+    the trainers hold.
 
     Args:
         corpus: what it is trained on.

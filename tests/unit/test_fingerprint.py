@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import pytest
 from small_plans import METHODS, context, plan
@@ -11,7 +12,11 @@ from benchmark.job import resolve
 from benchmark.load import make_sweep
 from methods import pretrained
 from methods.baselines.finetune import Finetune
+from methods.compact.mobilebert.ib_bert_teacher import IbBertTeacher
+from methods.compact.mobilebert.mobilebert_transfer import MobileBertTransfer
 from methods.distillation.kd import KnowledgeDistillation
+from methods.method import Work
+from methods.pretraining.encoder import PretrainedEncoder
 from methods.pruning.sixteen_heads import SixteenHeads
 from methods.settings import Training
 from tasks.glue import RTE, SST2
@@ -257,3 +262,35 @@ def test_a_named_student_reaches_the_worker_by_where_it_lies(tmp_path):
     assert kinds["kd"].decides["params"]["student"] == source.identity()
     assert str(tmp_path) not in str(kinds["kd"].decides)
     assert fingerprint(kinds["kd"].decides) == kinds["kd"].fingerprint
+
+
+class _Inner(Work, name="inner"):
+    later: ClassVar[frozenset[str]] = frozenset({"new"})
+    old: int = 1
+    new: int = 2
+
+
+class _Outer(Work, name="outer"):
+    later: ClassVar[frozenset[str]] = frozenset({"newer"})
+    inner: _Inner = _Inner()
+    newer: int = 3
+
+
+class _Lowest(_Outer, name="lowest"):
+    later: ClassVar[frozenset[str]] = frozenset({"newest"})
+    newest: int = 4
+
+
+def test_a_field_that_came_later_is_in_no_fingerprint_at_its_default_wherever_it_stands():
+    assert _Lowest().deciding() == {"inner": {"old": 1}}
+    changed = _Lowest(inner=_Inner(new=5), newest=6)
+    assert changed.deciding() == {"inner": {"old": 1, "new": 5}, "newest": 6}
+    assert {*_Lowest().model_dump()} == {"inner", "newer", "newest"}, "a worker gets all of them"
+
+
+def test_a_unigram_vocabulary_has_a_revision_of_its_own():
+    for work in (PretrainedEncoder, IbBertTeacher, MobileBertTransfer):
+        fields = {"tokenizer": "unigram"}
+        if work is MobileBertTransfer:
+            fields["teacher"] = IbBertTeacher(tokenizer="unigram")
+        assert work(**fields).revision() == work().revision() + 1

@@ -57,13 +57,14 @@ def test_a_part_is_recognised_as_a_sweep_writes_it(key):
     assert [other for other, part in PARTS.items() if part.fits(row)] == [key]
 
 
-@pytest.mark.parametrize("k", [1, 2, 3])
-@pytest.mark.parametrize("key", PARTS)
+@pytest.mark.parametrize(
+    ("key", "k"),
+    # One layer has nothing to be patient about, and nobody is told so.
+    [(key, k) for key in PARTS for k in (1, 2, 3) if (key, k) != ("patient", 1)],
+)
 def test_what_a_sweep_is_told_to_add_can_be_run(key, k):
     import yaml
 
-    if (key, k) == ("patient", 1):
-        return  # Never told: one layer has nothing to be patient about.
     ((name, fields),) = yaml.safe_load(PARTS[key].written(k)).items()
     work = registry.find(name)(**fields)
     work.check(MRPC, 6)

@@ -62,7 +62,7 @@ def test_classifier_has_the_tasks_labels_in_fp32_and_eval_mode(folder):
 )
 def test_a_compressed_model_cannot_be_the_start(tiny_bert, tmp_path, compress):
     checkpoint.save(compress(tiny_bert()), tmp_path / "encoder")
-    with pytest.raises(BadInput, match=r"is a compressed model .* name the encoder it was made from"):
+    with pytest.raises(BadInput, match=r"'encoder' is a compressed model .* name the one it was made from"):
         resolve(tmp_path)
 
 

@@ -109,6 +109,10 @@ def test_a_full_disk_is_said_before_and_while_writing(run, tmp_path, monkeypatch
     with pytest.raises(BadInput, match="make room"):
         TeacherStates(cls=True).produce(trial, tmp_path / "late")
     assert trial.teacher_logits().shape == (32, 2), "what was there is untouched"
+    # A disk that fills while logits are written.
+    monkeypatch.setattr(cache.Path, "write_bytes", lambda path, content: full(content, None))
+    with pytest.raises(BadInput, match=r"teacher-outputs: .* make room"):
+        TeacherOutputs().produce(trial, tmp_path / "late")
 
 
 def test_an_error_that_is_not_a_full_disk_is_not_called_one(run, tmp_path, monkeypatch):
