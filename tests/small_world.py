@@ -29,7 +29,7 @@ SWEEP: dict[str, Any] = {
     "seeds": 2,
     "train": {"epochs": 1, "batch_size": 16, "learning_rate": 3e-3, "max_length": 16, "precision": "fp32"},
     "latency": {"batch_sizes": [1], "length": 8, "repeats": 3},
-    "timeout": 300,
+    "timeout": 900,
 }
 COMMAND = [sys.executable, str(Path(sys.executable).with_name("leanboard"))]
 

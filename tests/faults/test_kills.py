@@ -14,7 +14,6 @@ import psutil
 import pytest
 from small_world import World, attempts, await_records, board, cells, end, failures, records
 
-pytestmark = pytest.mark.timeout(1500)
 METHODS = ["finetune", *({"sleeps": {"seconds": 0.5 + number / 100}} for number in range(8))]
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
 from small_world import attempts, failures, records
-
-pytestmark = pytest.mark.timeout(900)
 
 STUDENTS = [
     {"kd": {"layers": 1}},

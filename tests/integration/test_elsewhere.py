@@ -12,7 +12,6 @@ from small_world import (
     records,
 )
 
-pytestmark = pytest.mark.timeout(900)
 ISOLATED = ("unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 
 

@@ -15,9 +15,6 @@ from small_world import (
     records,
 )
 
-pytestmark = pytest.mark.timeout(900)
-
-
 BAD = ["raises", "hangs", "eats", "diverges", "nan", "stranded", {"dies": {"times": 9}}, "dies"]
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import signal
 
-import pytest
 from small_world import (
     await_records,
     cells,
     end,
 )
-
-pytestmark = pytest.mark.timeout(900)
 
 
 def test_signals_leave_a_state_from_which_the_same_command_goes_on(world):

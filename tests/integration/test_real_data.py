@@ -22,7 +22,6 @@ SWEEP = {
 }
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.skipif("LEANBOARD_GLUE" not in os.environ, reason="LEANBOARD_GLUE names no folder of GLUE data")
 def test_real_tasks_and_weights_go_the_same_way(tmp_path):
     world = World(tmp_path)

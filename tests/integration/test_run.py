@@ -24,8 +24,6 @@ from small_world import (
     records,
 )
 
-pytestmark = pytest.mark.timeout(900)
-
 
 @pytest.fixture(scope="module")
 def finished(world) -> Done:

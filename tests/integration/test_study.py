@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from small_world import Done, attempts, records
 
-pytestmark = pytest.mark.timeout(300)
 STUDY = ("study", "head-ablation", "--task", "cola", "--model", "./model", "--data", "bundled")
 SMALL = ("--seeds", "1", "--limit", "96", "--set", "train.epochs=1", "--set", "train.max_length=32")
 
