@@ -161,12 +161,16 @@ def test_a_killed_trial_goes_on_and_ends_as_an_unbroken_one(instant, done, monke
         with pytest.raises(Killed):
             Auber(**FIELDS).compress(killed)
     second = _run(tmp_path / "two", resume=tmp_path / "resume")
+    told = []
+    second.report = lambda step, metrics: told.append((step, metrics.get("layer")))
     again = []
     monkeypatch.setattr(search, "play", lambda *of: (again.append(of[-1]), search_play(*of))[1])
     result = Auber(**FIELDS).compress(second)
     assert len(again) in {"episode": [121], "fine-tuning": [0, 80], "layer": [80]}[instant]
     assert _same(result.state_dict(), model.state_dict())
     assert (second.notes, second.cost, second.fits) == (run.notes, run.cost, run.fits)
+    layers = [(80, 0.0), (160, 1.0), (240, 2.0)]
+    assert [told.count(end) for end in layers] == [1, 1, 1], "MLflow shows the last attempt alone"
     assert list(second.stages) == list(run.stages)
     for one, other in zip(second.stages.values(), run.stages.values(), strict=True):
         assert _same(checkpoint.load(one).state_dict(), checkpoint.load(other).state_dict())

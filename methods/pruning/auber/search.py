@@ -45,6 +45,10 @@ class Search:
         self.progress = Progress(run.resume)
         self.layers: list[dict[str, Any]] = []
         """Notes of each layer that is done."""
+        self.told: list[tuple[int, dict[str, float]]] = []
+        """What was reported live: MLflow shows one attempt, so a later one reports it again."""
+        self._report = run.report
+        run.report = self._tell
 
     def carry_out(self) -> PreTrainedModel:
         """Return the pruned model; what was found goes into the run's notes.
@@ -62,6 +66,7 @@ class Search:
         else:
             before, self.layers, run.fits = saved["before"], saved["layers"], saved["fits"]
             run.cost = Cost(**saved["cost"])
+            self._tell_again(saved)
             for row in range(len(self.layers)):
                 model = self.progress.model(row).to(run.device)
                 run.stage(f"layer-{row}", model)
@@ -73,6 +78,7 @@ class Search:
                 "layers": self.layers,
                 "fits": run.fits,
                 "cost": run.cost.model_dump(),
+                "told": self.told,
             }
             self.progress.end_layer(row, model, state)
         kept = encoders.kept_heads(model)
@@ -142,14 +148,12 @@ class Search:
             environment.load_state_dict(saved["environment"])
             rewards.cost = Cost(**saved["cost"])
             played = saved["played"]
+            self._tell_again(saved)
         kept = told = time.monotonic()
         episodes = self.method.episodes
         for episode in range(played, episodes):
             steps = play(agent, environment, episode)
             now, last = time.monotonic(), episode == episodes - 1
-            if now - kept >= SAVE_SECONDS or last:
-                self._keep(row, episode + 1, agent, environment, rewards)
-                kept = now
             if now - told >= REPORT_SECONDS or last:
                 metrics = {
                     "layer": float(row),
@@ -159,6 +163,9 @@ class Search:
                 }
                 self.run.report(row * episodes + episode + 1, metrics)
                 told = now
+            if now - kept >= SAVE_SECONDS or last:
+                self._keep(row, episode + 1, agent, environment, rewards)
+                kept = now
         return agent
 
     def _keep(self, row: int, played: int, agent: Agent, environment: Environment, rewards: Rewards) -> None:
@@ -167,8 +174,18 @@ class Search:
             "agent": agent.state_dict(),
             "environment": environment.state_dict(),
             "cost": rewards.cost.model_dump(),
+            "told": self.told,
         }
         self.progress.keep_episodes(row, state)
+
+    def _tell(self, step: int, metrics: dict[str, float]) -> None:
+        self.told.append((step, metrics))
+        self._report(step, metrics)
+
+    def _tell_again(self, saved: dict[str, Any]) -> None:
+        """Report what a killed attempt had reported and this one has not; older copies did not keep it."""
+        for step, metrics in saved.get("told", [])[len(self.told) :]:
+            self._tell(step, metrics)
 
     def _split(self, row: int) -> tuple[Examples, Examples]:
         """What the layer is fine-tuned on and what its rewards are measured on."""
