@@ -6,12 +6,20 @@ import os
 import sys
 
 from benchmark.environment import processor
-from tests.bench import distillation, overhead, planning, pretraining, rewards, training
+from tests.bench import distillation, overhead, planning, pretraining, released, rewards, training
 
 
 def main() -> None:
     """Print every figure with its bound; sections can be named on the command line."""
-    wanted = sys.argv[1:] or ["planning", "overhead", "training", "rewards", "distillation", "pretraining"]
+    wanted = sys.argv[1:] or [
+        "planning",
+        "overhead",
+        "training",
+        "rewards",
+        "distillation",
+        "pretraining",
+        "released",
+    ]
     print(f"# {processor()}, {os.cpu_count()} CPUs")
     if "planning" in wanted:
         for line in planning.measure():
@@ -31,6 +39,9 @@ def main() -> None:
                 sys.exit(f"{name}: set {variable} to {content}")
             for line in section.measure():
                 print(line, flush=True)
+    if "released" in wanted:
+        for line in released.measure():
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

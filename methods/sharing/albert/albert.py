@@ -57,7 +57,9 @@ class Albert(
         PretrainedEncoder(), description="a Hub id such as albert/albert-base-v2, or fields of a pre-training"
     )
     preset: Literal["paper"] | None = Field(
-        None, description="paper: rate, steps, batch and dropout of the released code, by task"
+        None,
+        description="paper: rate, steps, batch and dropout of the released code, by task; its texts of 512 "
+        "tokens are the sweep's train.max_length",
     )
     epochs: float | None = Field(None, gt=0, description="passes over the train split")
     learning_rate: Rate | None = Field(None, description="peak rate of AdamW, a number or by task")
