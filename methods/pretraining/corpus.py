@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
+import numpy as np
+
 from methods.pretraining.settings import Pretraining, TextTraining
 from methods.run import SweepRun
 from tasks.corpus.stream import Stream
@@ -50,4 +52,6 @@ def stream(text: Text, settings: TextTraining, *, held_out: bool = False) -> Str
         pairing=settings.pairing,
         max_predictions=settings.max_predictions,
         seed=settings.seed,
+        # What is kept from training may be one document, and to measure nothing is learnt from the others.
+        others=np.arange(len(text)) if held_out else None,
     )

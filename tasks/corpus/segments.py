@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.corpus.text import Text
+from tasks.errors import BadInput
 
 Pairing = Literal["sop", "sop-official", "nsp", "none"]
 """What the second segment is.
@@ -19,6 +20,9 @@ another document and calls the pair swapped. `nsp`: the continuation, or half of
 document (Devlin et al., NAACL 2019, section 3.1; more than half in BERT's code, where a chunk of a single
 sentence always gets a random one). `none`: one segment only.
 """
+
+_FROM_ELSEWHERE = ("nsp", "sop-official")
+"""Pairings with segments of another document."""
 
 NO_LABEL = -100
 """The label of an example that has no second segment; cross-entropy ignores it."""
@@ -43,7 +47,13 @@ class Spans:
 
 
 def spans(
-    text: Text, documents: NDArray[np.int64], *, length: int, pairing: Pairing, rng: np.random.Generator
+    text: Text,
+    documents: NDArray[np.int64],
+    *,
+    length: int,
+    pairing: Pairing,
+    rng: np.random.Generator,
+    others: NDArray[np.int64] | None = None,
 ) -> Spans:
     """Cut documents into examples, as `create_pretraining_data.py` of ALBERT does.
 
@@ -58,8 +68,19 @@ def spans(
         length: most tokens of an example, special tokens included.
         pairing: what the second segment is.
         rng: decides everything that is random.
+        others: where random segments of a single document come from.
+
+    Raises:
+        BadInput: random segments are needed, and there is no other document they could come from.
     """
-    cutter = _Cutter(text, documents, length - (2 if pairing == "none" else 3), pairing, rng)
+    longest = length - (2 if pairing == "none" else 3)
+    elsewhere = documents if others is None or len(documents) > 1 else others
+    if pairing in _FROM_ELSEWHERE and not len(np.setdiff1d(elsewhere, documents[:1])):
+        raise BadInput(
+            "corpus: next sentences need segments of other documents, and only one may be trained on; "
+            "take more text, or pairs of one document (objective: mlm+sop)"
+        )
+    cutter = _Cutter(text, longest, pairing, rng, elsewhere)
     for document in documents.tolist():
         cutter.cut(document)
     table = np.asarray(cutter.rows, dtype=np.int64).reshape(-1, 5)
@@ -72,14 +93,13 @@ class _Cutter:
     def __init__(
         self,
         text: Text,
-        documents: NDArray[np.int64],
         longest: int,
         pairing: Pairing,
         rng: np.random.Generator,
+        others: NDArray[np.int64],
     ) -> None:
         self.text, self.longest = text, longest
-        self.others = documents if len(documents) > 1 else np.arange(len(text))
-        self.pairing, self.rng = pairing, rng
+        self.pairing, self.rng, self.others = pairing, rng, others
         self.rows: list[tuple[int, int, int, int, int]] = []
 
     def cut(self, document: int) -> None:

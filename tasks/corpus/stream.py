@@ -85,6 +85,8 @@ class Stream:
     """Of the batch that comes next."""
     least: int = 0
     """Examples of an optimiser step, of which a batch may be a part: a corpus of fewer is refused."""
+    others: NDArray[np.int64] | None = None
+    """Where random segments come from when a block is a single document; by default the documents."""
     _ordinary: NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -153,6 +155,7 @@ class Stream:
             length=self.length,
             pairing=self.pairing,
             rng=self._rng(_SEGMENTS, epoch, block),
+            others=self.documents if self.others is None else self.others,
         )
 
     def _collate(self, examples: Spans, rows: NDArray[np.int64], rng: np.random.Generator) -> TextBatch:

@@ -9,6 +9,9 @@ import pytest
 import torch
 from tiny_corpus import access, tokens
 
+from methods.pretraining.corpus import stream as work_stream
+from methods.pretraining.settings import TextTraining
+from tasks.corpus import segments
 from tasks.corpus.masking import choose, corrupt, draw_lengths
 from tasks.corpus.segments import NO_LABEL, spans
 from tasks.corpus.stream import _SEGMENTS, Position, Stream
@@ -127,14 +130,23 @@ def test_every_example_fits_and_few_aim_short(text):
         assert (found.first[:, 1] > found.first[:, 0]).all()
 
 
-def test_targets_are_short_one_time_in_ten(text):
-    from tasks.corpus.segments import _Cutter
+def test_examples_are_short_one_time_in_ten(text, monkeypatch):
+    """Of chunks that a document has more text for: its last one is short for lack of it."""
 
-    cutter = _Cutter(text, text.training, 29, "sop", np.random.default_rng(0))
-    targets = np.array([cutter._target() for _ in range(20_000)])
-    assert ((targets >= 2) & (targets <= 29)).all()
-    # A uniform target is the longest one time in 28.
-    assert abs((targets < 29).mean() - 0.1 * 27 / 28) < 0.01
+    def sizes(share):
+        monkeypatch.setattr(segments, "SHORT", share)
+        found = [cut(text, "sop", seed, documents=text.training[:100]) for seed in range(10)]
+        ends = text.sentences[text.documents[1:]]
+        rows = np.concatenate([np.hstack([each.first, each.second]) for each in found])
+        whole = ~np.isin(rows.max(axis=1), ends)
+        return (np.diff(rows[:, :2]) + np.diff(rows[:, 2:]))[whole, 0]
+
+    longest = LENGTH - 3
+    # Without short targets a chunk ends with the sentence that reaches the longest length.
+    assert (sizes(0.0) == longest).all()
+    # A little more than one in ten: short chunks are rarely a document's last.
+    assert 0.07 < (sizes(0.1) < longest).mean() < 0.15
+    assert (sizes(1.0) < longest).mean() > 0.6
 
 
 def test_next_sentences_are_of_another_document_half_of_the_time(text):
@@ -162,9 +174,29 @@ def test_without_an_objective_there_is_one_segment(text):
     assert (spans_in_order[1:, 0] >= spans_in_order[:-1, 1]).all()
 
 
-def test_one_document_finds_others_for_its_random_segments(text):
-    found = cut(text, "nsp", documents=text.training[:1])
-    assert len(found)
+def test_a_single_document_takes_random_segments_of_those_it_is_given(text):
+    own, others = text.training[:1], text.training[[3, 5]]
+    rng = np.random.default_rng(0)
+    found = spans(text, own, length=LENGTH, pairing="nsp", rng=rng, others=others)
+    came_from = set(document_of(text, found.second[found.labels == 1, 0]).tolist())
+    assert came_from and came_from <= set(others.tolist())
+
+
+@pytest.mark.parametrize("pairing", ["nsp", "sop-official"])
+def test_a_training_stream_never_takes_segments_of_documents_it_was_not_given(text, pairing, monkeypatch):
+    """Not even where a block is one document."""
+    monkeypatch.setattr("tasks.corpus.stream._BLOCK", 1)
+    monkeypatch.setattr("tasks.corpus.stream._BATCHES", 1)
+    few = text.training[:3]
+    parts = Stream(text, few, LENGTH, 1, pairing, 20, 3)
+    assert min(map(len, parts._blocks)) == 1
+    seen = [parts._examples(epoch, block) for epoch in range(20) for block in range(len(parts._blocks))]
+    places = np.concatenate([each.second[each.labels == 1, 0] for each in seen])
+    assert len(places) > 10 and set(document_of(text, places).tolist()) <= set(few.tolist())
+    with pytest.raises(BadInput, match="segments of other documents, and only one may be trained on"):
+        next(iter(Stream(text, few[:1], LENGTH, 1, pairing, 20, 3)))
+    held = Stream(text, text.held_out[:1], LENGTH, 1, pairing, 20, 3, others=np.arange(len(text)))
+    assert len(next(held.once()).pairs)
 
 
 def test_lengths_of_spans_are_drawn_in_proportion_to_one_over_n():
@@ -231,6 +263,32 @@ def test_batches_are_framed_padded_and_never_mask_what_is_special(text):
         counts = torch.bincount(places // length, minlength=rows)
         assert (counts <= (0.15 * real.sum(dim=1)).round()).all() and (counts <= 20).all()
         assert counts.float().mean() > 0.1 * length
+
+
+def test_batches_mask_whole_words(text):
+    """All pieces of a word or none, but where a segment cuts it."""
+    backend, pieces, masked = text.tokenizer.backend, 0, 0
+    for batch in itertools.islice(stream(text), 20):
+        rows, length = batch.inputs["input_ids"].shape
+        chosen = torch.zeros(rows * length, dtype=torch.bool)
+        chosen[batch.masked] = True
+        ids = batch.unmasked()["input_ids"]
+        for row, picked in zip(ids.tolist(), chosen.view(rows, length).tolist(), strict=True):
+            tokens = backend.convert_ids_to_tokens(row)
+            for place in range(2, length):
+                follows = (
+                    tokens[place].startswith("##") and tokens[place - 1] not in backend.all_special_tokens
+                )
+                if follows:
+                    pieces += 1
+                    masked += picked[place]
+                    assert picked[place] == picked[place - 1]
+    assert pieces > 100 and masked > 10
+
+
+def test_at_most_twenty_tokens_are_predicted_unless_a_work_says_otherwise(text):
+    assert work_stream(text, TextTraining(length=512)).max_predictions == 20
+    assert work_stream(text, TextTraining(length=512, max_predictions=77)).max_predictions == 77
 
 
 def test_at_most_so_many_tokens_are_predicted(text):

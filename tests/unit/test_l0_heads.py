@@ -73,10 +73,19 @@ def _train(model, training, steps=40):
     return training.gates
 
 
-def test_without_a_penalty_heads_stay_open():
+def test_without_a_penalty_heads_stay_open_and_gates_learn_from_the_loss_alone():
     model = encoder("bert")
-    gates = _train(model, _training(model, weight=0.0))
-    assert (gates.without_noise() > 0).all()
+    training = _training(model, weight=0.0)
+    assert (_train(model, training).without_noise() > 0).all()
+    assert training.weight == 0
+    (batch,) = in_order(examples(model, 8), 8)
+    training, alone = _training(model, weight=0.0), _training(model, weight=0.0).gates
+    torch.manual_seed(1)
+    training(model, batch).backward()
+    torch.manual_seed(1)
+    with head_gates(model, alone.sample()):
+        torch.nn.functional.cross_entropy(model(**batch.inputs).logits, batch.labels).backward()
+    assert torch.equal(training.gates.log_a.grad, alone.log_a.grad)
 
 
 @pytest.mark.parametrize("target", [3, 6, 9])

@@ -22,7 +22,7 @@ from methods.pretrained import Source
 from tasks.errors import BadInput
 from tasks.tokens import tokenizer
 
-TEXT = {"vocabulary": VOCABULARY, "length": 32, "batch_size": 8, "steps": 12}
+TEXT = {"vocabulary": VOCABULARY, "length": 32, "batch_size": 8, "steps": 14}
 TEACHER = {**TEXT, "layers": 2, "hidden": 32, "inner": 48, "embedding": 16}
 
 
@@ -48,11 +48,11 @@ def test_a_teacher_and_its_student_are_made_from_the_corpus(made):
     assert mine.config.zero_padding
     transferred = run.notes["transfer"]
     assert [phase["phase"] for phase in transferred["phases"]] == ["layer-1", "layer-2", "words"]
-    assert sum(phase["steps"] for phase in transferred["phases"]) == run.cost.steps == 12
+    assert sum(phase["steps"] for phase in transferred["phases"]) == run.cost.steps == 14
     assert {"mlm_accuracy", "pair_accuracy"} <= transferred["held_out"]["student"].keys()
     summary = json.loads((results["mobilebert-transfer"] / "summary.json").read_text())
-    assert (summary["strategy"], summary["steps"]) == ("pkt", 12)
-    assert summary["phases"] == {"layer-1": 1, "layer-2": 1, "words": 10}
+    assert (summary["strategy"], summary["steps"]) == ("pkt", 14)
+    assert summary["phases"] == {"layer-1": 2, "layer-2": 2, "words": 10}
     assert (summary["shape"]["inner"], summary["shape"]["ffns"], summary["shape"]["hidden"]) == (16, 2, 32)
     assert summary["tokens"] == run.cost.tokens > 0
     assert summary["unigram_entropy"] > 0
@@ -201,5 +201,5 @@ def test_too_few_steps_for_the_layers_are_refused(tmp_path):
     from methods.compact.mobilebert.transfer import Lesson, transfer
 
     recipe = MobileBertTransfer(steps=5)
-    with pytest.raises(BadInput, match="less than one for each of 3 layers"):
+    with pytest.raises(BadInput, match="less than two for each of 3 layers"):
         transfer(sweep_run(None, tmp_path), Lesson(student(), teacher()), Batches(), recipe, recipe)

@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from tiny_encoders import KINDS, encoder, examples
+from tiny_encoders import STACKS, encoder, examples
 from transformers import BertConfig, BertForSequenceClassification
 
 from methods import checkpoint, encoders
@@ -34,7 +34,8 @@ def logits(model):
 def twice_as_deep(tiny_bert, shared):
     """An unshared model of 2k layers that starts with the weights each application uses."""
     order, exchanges = shared.config.layer_order, shared.config.layer_exchanges
-    unshared = tiny_bert(vocab_size=60, num_hidden_layers=len(order))
+    dropout = {n: getattr(shared.config, n) for n in ("hidden_dropout_prob", "attention_probs_dropout_prob")}
+    unshared = tiny_bert(vocab_size=60, num_hidden_layers=len(order), **dropout)
     rest = {n: t for n, t in shared.state_dict().items() if ".layer." not in n}
     unshared.load_state_dict(rest, strict=False)
     for own, position, exchanged in zip(encoders.stack(unshared), order, exchanges, strict=True):
@@ -61,7 +62,7 @@ def test_small_students_are_doubled_and_six_layers_repeat_their_upper_half(layer
     assert paired_order(layers) == order
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", STACKS)
 def test_parameters_and_their_names_are_those_of_k_layers(kind):
     plain = encoder(kind)
     shared = share_in_pairs(copy.deepcopy(plain), "upper")
@@ -85,16 +86,21 @@ def test_students_of_bert_base_have_the_published_sizes(layers, applied, paramet
     assert (encoders.parameters(model).total, encoders.applications(model)) == (parameters, applied)
 
 
+@pytest.mark.parametrize("layers", [2, 4])
 @pytest.mark.parametrize("shuffle", ["none", "upper", "both", "lower"])
-def test_it_computes_what_an_unshared_model_of_twice_the_layers_does(tiny_bert, shuffle):
-    shared = share_in_pairs(tiny_bert(vocab_size=60, num_hidden_layers=2, initializer_range=0.3), shuffle)
+def test_it_computes_what_an_unshared_model_of_all_applications_does(tiny_bert, shuffle, layers):
+    """Of four layers the lower two run once, and are never exchanged."""
+    shape = {"vocab_size": 60, "num_hidden_layers": layers, "initializer_range": 0.3}
+    shared = share_in_pairs(tiny_bert(**shape), shuffle)
+    lower = shared.config.layer_exchanges[: layers // 2] if layers == 4 else []
+    assert not any(lower)
     unshared = twice_as_deep(tiny_bert, shared)
     assert torch.equal(logits(shared), logits(unshared))
     with torch.no_grad():
         ids = torch.arange(2, 9)[None]
         own = shared(input_ids=ids, output_hidden_states=True).hidden_states
         expected = unshared(input_ids=ids, output_hidden_states=True).hidden_states
-    assert len(own) == 5
+    assert len(own) == {2: 5, 4: 7}[layers]
     for one, other in zip(own, expected, strict=True):
         assert torch.equal(one, other)
 
@@ -108,7 +114,7 @@ def test_each_shuffle_is_another_function():
             assert not torch.allclose(one, other)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", STACKS)
 @pytest.mark.parametrize(
     ("shuffle", "roles"),
     [("none", "QQQ QQQ"), ("upper", "QQQ KKK"), ("lower", "KKK QQQ"), ("both", "KKK KKK")],
@@ -125,7 +131,7 @@ def test_which_weight_makes_the_queries(kind, shuffle, roles):
     assert all({one, other} == {"Q", "K"} for one, other in zip(calls[::2], calls[1::2], strict=True))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", STACKS)
 def test_scores_of_the_second_pass_are_transposed_for_the_same_input(kind):
     model = encoder(kind)
     run_in_order(model, [0, 0], [False, True])
@@ -152,11 +158,14 @@ def test_with_equal_query_and_key_weights_the_exchange_changes_no_bit():
     assert torch.equal(*found)
 
 
-def test_gradient_of_a_query_weight_is_the_sum_of_its_two_roles(tiny_bert):
-    shared = share_in_pairs(tiny_bert(vocab_size=60, num_hidden_layers=2, initializer_range=0.3), "upper")
+@pytest.mark.parametrize("training", [False, True])
+def test_gradient_of_a_query_weight_is_the_sum_of_its_two_roles(tiny_bert, training):
+    shape = {"vocab_size": 60, "num_hidden_layers": 2, "initializer_range": 0.3}
+    dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    shared = share_in_pairs(tiny_bert(**shape, **dropout), "upper")
     unshared = twice_as_deep(tiny_bert, shared)
     for model in (shared, unshared):
-        cross_entropy(model.eval(), batch_for(model)).backward()
+        cross_entropy(model.train(training), batch_for(model)).backward()
     own, clone = encoders.layers(shared), encoders.layers(unshared)
     for position in range(2):
         for role, other in (("query", "key"), ("key", "query"), ("value", "value"), ("ffn_in", "ffn_in")):
@@ -169,7 +178,7 @@ def test_gradient_of_a_query_weight_is_the_sum_of_its_two_roles(tiny_bert):
         assert not torch.allclose(own[position].query.weight.grad, lower), "both roles contribute"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", STACKS)
 def test_all_applications_are_counted_in_flops(kind):
     whole = forward_flops(encoder(kind), 16)
     per_layer = (whole - forward_flops(run_in_order(encoder(kind), [0]), 16)) / 2
@@ -178,7 +187,7 @@ def test_all_applications_are_counted_in_flops(kind):
     assert flops_by_length(shared)(16) == pytest.approx(whole + 3 * per_layer)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", STACKS)
 @pytest.mark.parametrize("shuffle", ["none", "upper"])
 def test_order_and_exchange_survive_saving_and_loading(kind, shuffle, tmp_path):
     model = share_in_pairs(encoder(kind), shuffle)

@@ -55,7 +55,9 @@ def test_what_is_tuned_is_tuned_on_a_seed_of_its_own_and_all_else_is_alike():
     assert all(len(sweep.seeds) == 5 and 101 not in sweep.seeds for sweep in others)
     for common in ("model", "train", "selection", "collapsed_teacher", "baseline"):
         assert len({str(getattr(sweep, common)) for sweep in sweeps.values()}) == 1, common
-    assert sweeps["distillation"].limit == sweeps["distillation-tuning"].limit
+    for name in ("distillation", "distillation-sizes"):
+        assert sweeps[name].limit == sweeps[f"{name}-tuning"].limit
+    assert sweeps["distillation-sizes"].limit.items() <= sweeps["distillation"].limit.items()
 
 
 @pytest.mark.parametrize("name", ["demo", "glue"])

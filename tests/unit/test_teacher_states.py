@@ -12,6 +12,7 @@ import pytest
 import torch
 from distilled import with_states
 from small_plans import plan
+from tiny_encoders import STACKS, encoder, examples
 
 from methods import registry
 from methods.distillation import states as cache
@@ -57,6 +58,20 @@ def test_cached_states_are_the_live_ones_in_any_order(run, dtype, tolerance):
             found = cached.read(kind, batch.positions)
             assert (found.dtype, found.shape) == (torch.float32, seen.shape)
             torch.testing.assert_close(found, seen * real[kind], atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("kind", STACKS)
+def test_every_architecture_shows_its_states(kind):
+    model = encoder(kind)
+    batch = collate(examples(model, 6), np.arange(6))
+    parts = [Part("cls", (1, 3), 32), Part("hidden", (0, 3), 32), Part("attentions", (3,), 4)]
+    with torch.no_grad():
+        seen = observe(model, batch, parts)
+        last = model.base_model(**batch.inputs).last_hidden_state
+    tokens = last.shape[1]
+    assert torch.equal(seen["hidden"][:, 1], last) and seen["hidden"].shape == (6, 2, tokens, 32)
+    assert torch.equal(seen["cls"][:, 1], last[:, 0])
+    assert seen["attentions"].shape == (6, 1, 4, tokens, tokens)
 
 
 def test_teacher_accuracy_from_the_cache_is_the_live_one(run):

@@ -16,9 +16,13 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from methods.compact.mobilebert.configuration import mobilebert
+from methods.compact.mobilebert.model import BottleneckBertForSequenceClassification
 from tasks.examples import Examples
 
 KINDS = ("bert", "roberta", "electra", "distilbert")
+STACKS = (*KINDS, "bottleneck-bert")
+"""The last has no single attention input, so methods that prune heads have tests of their own for it."""
 LAYERS, HEADS, HIDDEN, HEAD_SIZE = 3, 4, 32, 8
 PER_HEAD = 3 * (HEAD_SIZE * HIDDEN + HEAD_SIZE) + HEAD_SIZE * HIDDEN
 _VOCABULARY = 60
@@ -49,6 +53,9 @@ def _initialised(kind: str) -> PreTrainedModel:
         return RobertaForSequenceClassification(RobertaConfig(**_SHAPE, type_vocab_size=1, pad_token_id=1))
     if kind == "electra":
         return ElectraForSequenceClassification(ElectraConfig(**_SHAPE, embedding_size=16))
+    if kind == "bottleneck-bert":
+        widths = {"intra_bottleneck_size": 16, "embedding_size": 16, "num_feedforward_networks": 2}
+        return BottleneckBertForSequenceClassification(mobilebert(**_SHAPE | widths))
     shape = {"n_layers": LAYERS, "n_heads": HEADS, "dim": HIDDEN, "hidden_dim": 48}
     return DistilBertForSequenceClassification(
         DistilBertConfig(**shape, vocab_size=_VOCABULARY, max_position_embeddings=40)

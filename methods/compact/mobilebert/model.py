@@ -46,6 +46,28 @@ class Encoder(nn.Module):
         super().__init__()
         self.layer = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
 
+    def forward(
+        self,
+        hidden: Tensor,
+        mask: Tensor | None,
+        *,
+        layers: int | None = None,
+        with_scores: bool = False,
+        every: bool = True,
+    ) -> list[tuple[Tensor, Tensor | None]]:
+        """Run the first `layers` blocks, by default all.
+
+        Returns:
+            Output and, where asked for, attention scores of every block, or of the last one alone.
+        """
+        found: list[tuple[Tensor, Tensor | None]] = []
+        for layer in list(self.layer)[:layers]:
+            hidden, scores = layer(hidden, mask, with_scores=with_scores)
+            found.append((hidden, scores))
+            if not every:
+                del found[:-1]
+        return found
+
 
 class Pooler(nn.Module):
     """tanh(W [CLS]); only where `classifier_activation` asks for it, as in the teacher."""
@@ -79,13 +101,17 @@ class BottleneckBertModel(BottleneckBertPreTrainedModel):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        output_hidden_states: bool = False,
     ) -> BaseModelOutputWithPooling:
-        """Encode ids of shape (batch, tokens)."""
-        hidden = self.embeddings(input_ids, attention_mask, token_type_ids)
-        mask = additive(attention_mask, hidden.dtype)
-        for layer in self.encoder.layer:
-            hidden, _ = layer(hidden, mask)
-        return BaseModelOutputWithPooling(last_hidden_state=hidden, pooler_output=self.pooled(hidden))
+        """Encode ids of shape (batch, tokens); hidden states are the embeddings' and each block's."""
+        embedded = self.embeddings(input_ids, attention_mask, token_type_ids)
+        mask = additive(attention_mask, embedded.dtype)
+        outputs = [hidden for hidden, _ in self.encoder(embedded, mask, every=output_hidden_states)]
+        return BaseModelOutputWithPooling(
+            last_hidden_state=outputs[-1],
+            pooler_output=self.pooled(outputs[-1]),
+            hidden_states=(embedded, *outputs) if output_hidden_states else None,
+        )
 
     def pooled(self, hidden: Tensor) -> Tensor:
         """Return what stands for a whole text, (batch, hidden), given the last block's output."""
@@ -102,11 +128,8 @@ class BottleneckBertModel(BottleneckBertPreTrainedModel):
         """Return output and attention scores of each of the first `layers` blocks; the rest is not run."""
         hidden = self.embeddings(input_ids, attention_mask, token_type_ids)
         mask = additive(attention_mask, hidden.dtype)
-        found: list[Feature] = []
-        for layer in self.encoder.layer[:layers]:
-            hidden, scores = layer(hidden, mask, with_scores=True)
-            found.append((hidden, scores))
-        return found
+        seen = self.encoder(hidden, mask, layers=layers, with_scores=True)
+        return [(output, scores) for output, scores in seen if scores is not None]
 
 
 class WordPrediction(nn.Module):
@@ -215,10 +238,12 @@ class BottleneckBertForSequenceClassification(BottleneckBertPreTrainedModel):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        output_hidden_states: bool = False,
     ) -> SequenceClassifierOutput:
         """Classify ids of shape (batch, tokens): logits of shape (batch, labels)."""
-        pooled = self.mobilebert(input_ids, attention_mask, token_type_ids).pooler_output
-        return SequenceClassifierOutput(logits=self.classifier(self.dropout(pooled)))
+        encoded = self.mobilebert(input_ids, attention_mask, token_type_ids, output_hidden_states)
+        logits = self.classifier(self.dropout(encoded.pooler_output))
+        return SequenceClassifierOutput(logits=logits, hidden_states=encoded.hidden_states)
 
 
 def additive(attention_mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:

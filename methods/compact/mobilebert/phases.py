@@ -68,7 +68,7 @@ def phases(strategy: Strategy, *, layers: int, steps: int, share: float) -> list
             over by the division goes to the words, with `jkt` too.
 
     Raises:
-        BadInput: some layer would be taught for no step.
+        BadInput: some layer would be taught for less than two steps, of which the first has a rate of 0.
     """
     everything = tuple(range(layers))
     if strategy == "akt":
@@ -76,10 +76,12 @@ def phases(strategy: Strategy, *, layers: int, steps: int, share: float) -> list
     if strategy == "none":
         return [Phase("words", (), distils=True, steps=steps)]
     each = int(steps * share) // layers
-    if each == 0:
+    # The rate of a phase's first step is 0.
+    if each < 2:
         raise BadInput(
-            f"mobilebert-transfer: {share:g} of {steps} steps is less than one for each of {layers} layers; "
-            f"train for more steps or tokens, or raise transfer_share"
+            f"mobilebert-transfer: {share:g} of {steps} steps is less than two for each of {layers} layers, "
+            f"and the first step of a phase has a rate of 0; train for more steps or tokens, or raise "
+            f"transfer_share"
         )
     if strategy == "jkt":
         taught = [Phase("layers", everything, distils=False, steps=each * layers)]
