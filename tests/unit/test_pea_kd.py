@@ -7,7 +7,7 @@ import pytest
 import torch
 from distilled import with_states
 from pydantic import ValidationError
-from tiny_encoders import KINDS, encoder, examples
+from tiny_encoders import STACKS, encoder, examples
 from torch.nn import functional as F
 
 from methods import checkpoint, encoders
@@ -221,7 +221,7 @@ def test_the_four_way_head_is_thrown_away_and_the_encoder_kept(run, tiny_bert):
     assert not torch.equal(ended["bert.pooler.dense.weight"], before["bert.pooler.dense.weight"])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", STACKS)
 def test_of_every_encoder_the_whole_head_comes_back(run, kind):
     trial = run()
     student = encoder(kind)
