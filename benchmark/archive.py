@@ -7,6 +7,7 @@ import re
 import shlex
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,14 @@ _LEADS_THERE = re.compile(r"^(?:file:/*|~?/|[A-Za-z]:[\\/])(?:.*[\\/](?=[^\\/]))
 
 _BETWEEN = re.compile(r"([\[\]{},]\s*|:\s+)")
 """What parts the entries of a list or a mapping in YAML."""
+
+
+_LATENCY = re.compile(r"latency/[0-9a-f]+\.json")
+_INSIDE = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[^\\]+")
+"""A relative path that stays in its folder."""
+
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError)
+"""What reading a member raises where bytes of the archive are lost or changed."""
 
 
 @dataclass(frozen=True)
@@ -90,18 +99,19 @@ def unpack(archive: Path, store: Store, wanted: Iterable[str] | None = None) -> 
         keys = inside.keys() if wanted is None else inside.keys() & set(wanted)
         new = sorted(keys - store.scan(keys).records.keys())
         for key in new:
-            record = Record.model_validate_json(content.read(inside[key]))
+            record = _record(archive, key, _read(content, inside[key]))
             files = {}
             for role, file in record.files.items():
-                content.extract(f"records/{key}/{file.path}", folder)
-                files[role] = Path(folder, "records", key, file.path)
+                files[role] = Path(folder, key, file.path)
+                files[role].parent.mkdir(parents=True, exist_ok=True)
+                files[role].write_bytes(_read(content, f"records/{key}/{file.path}"))
                 if sha256(files[role]) != file.sha256:
                     raise BadInput(f"{archive}: {file.path} of record {key[:12]} is damaged; fetch it again")
             attempt = next(iter(record.files.values())).path.split("/", 1)[0] if record.files else "archived"
             store.put(record, attempt, files)
         for name in content.namelist():
-            if name.startswith("latency/") and not store.fs.exists(store.path(name)):
-                store.write_bytes(name, content.read(name))
+            if _LATENCY.fullmatch(name) and not store.fs.exists(store.path(name)):
+                store.write_bytes(name, _read(content, name))
     return len(new)
 
 
@@ -113,7 +123,7 @@ def open_archive(archive: Path) -> tuple[Store, Manifest]:
     """
     with _opened(archive) as content:
         try:
-            manifest = Manifest.model_validate_json(content.read(FILE))
+            manifest = Manifest.model_validate_json(_read(content, FILE))
         except (KeyError, ValueError) as error:
             raise BadInput(f"{archive}: holds no {FILE} of this version") from error
     store = Store(str(cache_folder() / "archives" / sha256(archive)[:16]), cache_folder())
@@ -127,6 +137,29 @@ def _opened(archive: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(archive)
     except (OSError, zipfile.BadZipFile) as error:
         raise BadInput(f"{archive}: is no archive that `leanboard export` wrote: {error}") from None
+
+
+def _read(content: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        return content.read(name)
+    except _DAMAGE as error:
+        raise BadInput(f"{content.filename}: {name} is damaged: {error}; fetch the archive again") from None
+
+
+def _record(archive: Path, key: str, text: bytes) -> Record:
+    """Read a record that may come from anyone: it is of its fingerprint, and no file leaves its folder.
+
+    Raises:
+        BadInput: it is damaged, of another version, or leads out of the folder.
+    """
+    try:
+        record = Record.model_validate_json(text)
+    except ValueError as error:
+        raise BadInput(f"{archive}: record {key[:12]} is damaged or of another version: {error}") from None
+    names = [key, *record.files, *(file.path for file in record.files.values())]
+    if record.fingerprint != key or not all(map(_INSIDE.fullmatch, names)):
+        raise BadInput(f"{archive}: record {key[:12]} is not one that `leanboard export` wrote")
+    return record
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,11 @@ from benchmark.assignment import cache_folder
 from benchmark.fingerprint import fingerprint
 from benchmark.manifest import Manifest
 from benchmark.store import Store
-from reports.board import Leaderboard
+from reports.board import START_MODEL, Leaderboard
 from reports.record import Failure, Latency, Record
 
 FOLDER = "leaderboard"
+_STATE = "state.json"
 
 # Of the manifest what does not change the page: latencies are looked at themselves.
 _NO_NEWS: Any = {"sweep": {"command"}, "night": True, "machines": True}
@@ -60,9 +62,9 @@ def publish(
     state = _state(manifest, trials, failures, timed, links or {})
     page = store.address(FOLDER, "leaderboard.html")
     folder = readable(store, FOLDER)
-    known = store.read_json(f"{FOLDER}/state.json")
     content = store.read_json(f"{FOLDER}/leaderboard.json")
-    if not force and known == state and content is not None and (folder / "leaderboard.html").exists():
+    known = None if force else published_state(store, FOLDER)
+    if known == state and content is not None and (folder / "leaderboard.html").exists():
         return Published(Leaderboard.model_validate(content), folder, page, fresh=False)
 
     from reports import leaderboard, predictions
@@ -82,8 +84,7 @@ def publish(
         links=links,
         notes=manifest.notes,
     )
-    write(store, FOLDER, render(board))
-    store.write_json(f"{FOLDER}/state.json", state)
+    write(store, FOLDER, render(board), state)
     return Published(board, folder, page, fresh=True)
 
 
@@ -92,7 +93,7 @@ def _with_start_models(manifest: Manifest, records: Iterable[Record]) -> Manifes
     sizes = {
         record.task: record.model.parameters.total
         for record in records
-        if record.label == "finetune" and record.model
+        if record.label == START_MODEL and record.model
     }
     tasks = [
         task.model_copy(update={"teacher_parameters": sizes.get(task.name)}) for task in manifest.sweep.tasks
@@ -107,9 +108,21 @@ def readable(store: Store, name: str) -> Path:
     return cache_folder() / "published" / fingerprint(store.url)[:16] / name
 
 
-def write(store: Store, name: str, files: Mapping[str, bytes]) -> None:
-    """Write files into a folder of the output, and into its local copy if it has one."""
-    for path, content in files.items():
+def published_state(store: Store, name: str) -> Any:
+    """Return what `write` was last given as the state of a folder; None where the local copy is of another.
+
+    Another machine may have published into the same object store since.
+    """
+    state, copy = store.read_json(f"{name}/{_STATE}"), readable(store, name) / _STATE
+    if not store.local and not (copy.exists() and json.loads(copy.read_bytes()) == state):
+        return None
+    return state
+
+
+def write(store: Store, name: str, files: Mapping[str, bytes], state: Any) -> None:
+    """Write files into a folder of the output, its state last, and into its local copy if it has one."""
+    written = {**files, _STATE: json.dumps(state, indent=1).encode()}
+    for path, content in written.items():
         store.write_bytes(f"{name}/{path}", content)
         if not store.local:
             copy = readable(store, name) / path

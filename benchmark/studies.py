@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.fingerprint import fingerprint
 from benchmark.manifest import Manifest
-from benchmark.publish import readable, write
+from benchmark.publish import published_state, readable, write
 from benchmark.store import Store
 from reports.board import StudyFacts
 from reports.record import Record
@@ -65,7 +65,7 @@ def _publish(
 ) -> PublishedStudy:
     name = f"{FOLDER}/{study.label.replace('/', '_')}"
     stamp = _stamp(manifest, study, records, missing)
-    folder, state = readable(store, name), store.read_json(f"{name}/state.json")
+    folder, state = readable(store, name), published_state(store, name)
     if force or state is None or state["stamp"] != stamp or not (folder / "index.md").exists():
         from reports import decisions, predictions
         from reports.decisions import Decisions
@@ -81,9 +81,8 @@ def _publish(
         # Reports of the sweep's methods know of such rows by themselves.
         collapsed = collapsed_starts(manifest.sweep, (one for one in records if one.kind == "study"))
         findings = replace(findings, conclusion=[*collapsed, *findings.conclusion])
-        write(store, name, render(findings, study, manifest.notes, missing))
         state = {"stamp": stamp, "conclusion": findings.conclusion}
-        store.write_json(f"{name}/state.json", state)
+        write(store, name, render(findings, study, manifest.notes, missing), state)
     page = store.address(name, "index.md")
     return PublishedStudy(study.label, folder, page, tuple(state["conclusion"]), stamp)
 

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reports.statistics.verdicts import Word
 
+START_MODEL = "finetune"
+"""Label of the fine-tuned model that pruning and distillation start from, whatever the baseline is."""
+
 
 class _Plain(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -179,7 +182,7 @@ class Missing(_Plain):
     task: str
     seed: int
     kind: str
-    """A failure's kind, or `not run`."""
+    """A failure's kind, `not run`, or `no result` where failures are not known."""
     message: str = ""
     log: str = ""
 

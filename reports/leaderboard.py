@@ -140,7 +140,7 @@ def _overall_rows(
 
     def row(method: MethodFacts) -> Row:
         own = {r.task: r for r in rows if r.label == method.label and r.task in tasks}
-        bar = overall_bar({t: own[t].reason for t in tasks if own[t].verdict == "none"})
+        bar = overall_bar({t: own[t].reason if own[t].verdict == "none" else "" for t in tasks})
         verdict = judged.get(method.label)
         judgement = Judgement(totals.get(method.label), verdict, verdict, bar)
         link = links.get((method.label, "overall"), "")

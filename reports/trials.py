@@ -35,9 +35,15 @@ def by_trial(records: Iterable[Record], sweep: SweepFacts) -> Trials:
     return trials
 
 
-def missing_trials(trials: Trials, sweep: SweepFacts, failures: Sequence[Failure] = ()) -> list[Missing]:
-    """List the trials without a record; where several failures name one, the last to end counts."""
-    why = {(f.label, f.task, f.seed): f for f in sorted(failures, key=lambda f: f.ended)}
+def missing_trials(
+    trials: Trials, sweep: SweepFacts, failures: Sequence[Failure] | None = None
+) -> list[Missing]:
+    """List the trials without a record; where several failures name one, the last to end counts.
+
+    Without `failures`, None, what failed cannot be told from what was not run.
+    """
+    why = {(f.label, f.task, f.seed): f for f in sorted(failures or (), key=lambda f: f.ended)}
+    unknown = "no result" if failures is None else "not run"
     gaps = []
     for task in sweep.tasks:
         for method in sweep.methods:
@@ -46,7 +52,7 @@ def missing_trials(trials: Trials, sweep: SweepFacts, failures: Sequence[Failure
                     continue
                 trial = {"label": method.label, "task": task.name, "seed": seed}
                 f = why.get((method.label, task.name, seed))
-                known = {"kind": f.kind, "message": f.message, "log": f.log} if f else {"kind": "not run"}
+                known = {"kind": f.kind, "message": f.message, "log": f.log} if f else {"kind": unknown}
                 gaps.append(Missing.model_validate(trial | known))
     return gaps
 

@@ -63,6 +63,8 @@ class Outdated:
                 outdated.add(key)
         if self._known:
             self._write()
+        # A further plan of tonight, of fresh seeds, shares prerequisites that tonight has made.
+        self.same_night = True
 
     def settle(self, records: Mapping[str, Record]) -> None:
         """Forget what has been made again and remove its earlier payload; what failed waits on.

@@ -56,10 +56,19 @@ def estimate(differences: Floats, replicates: Floats) -> Estimate:
     single = float(replicates.var(axis=0, ddof=1).mean())
     residual = max(0.0, (single - drawn) / (n - 1))
     seeds, examples = float(differences.var(ddof=1)) / n, max(0.0, drawn - residual)
-    if seeds + examples == 0:
-        # Few seeds on few examples can agree to the last digit by chance: then the examples alone decide.
-        examples = drawn
+    if agree(differences):
+        # A holds nothing then, nor what is taken from B as its part: the examples alone decide.
+        seeds, examples = 0.0, drawn
     return Estimate(mean, seeds, examples, drawn, n - 1)
+
+
+def agree(points: Floats) -> bool:
+    """Whether values in points are equal but for rounding: few seeds on few examples can be, by chance."""
+    return float(np.ptp(points)) < _ROUNDING
+
+
+_ROUNDING = 1e-9
+"""Points; one of a million examples is 1e-4."""
 
 
 def across(tasks: Sequence[Estimate]) -> Estimate:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from reports.metrics import Floats
-from reports.statistics.paired import Estimate
+from reports.statistics.paired import Estimate, agree
 
 
 def difference(own: Floats, base: Floats, own_replicates: Floats, base_replicates: Floats) -> Estimate:
@@ -28,9 +28,9 @@ def difference(own: Floats, base: Floats, own_replicates: Floats, base_replicate
     squares = sum(variance**2 / df for variance, df in parts)
     df = seeds**2 / squares if squares > 0 else min(df for _, df in parts)
     examples = max(0.0, drawn - _residual(own_replicates) - _residual(base_replicates))
-    if seeds + examples == 0:
-        # As in the paired estimate: seeds that agree to the last digit leave the examples to decide.
-        examples = drawn
+    if agree(own) and agree(base):
+        # As in the paired estimate: seeds that agree leave the examples to decide.
+        seeds, examples = 0.0, drawn
     return Estimate(mean, seeds, examples, drawn, df)
 
 

@@ -104,7 +104,7 @@ def _reason(case: Case, word: Word, p: float, q: float) -> str:
     if word in ("better", "worse"):
         return f"{signed(e.mean)} points, 95 % interval {low}...{high}, {p_text(p)}"
     text = f"could be {low}...{high}; detectable: {power.detectable(e):.1f}"
-    if abs(e.mean) > half:
+    if abs(e.mean) > half and p > LEVEL:
         text += f"; the interval leaves out zero, the corrected test does not ({p_text(p)})"
     if not case.reachable:
         text += f"; equivalence within {case.margin:g} points is not reachable with {case.where}"

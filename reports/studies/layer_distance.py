@@ -25,7 +25,7 @@ _MEASURES = {"l2": "L2 distance", "degrees": "angle in degrees"}
 
 def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], variants: Variants) -> Findings:
     """Line up the distances that the pre-trainings measured; nothing is tested."""
-    encoders = pretrained(records)
+    encoders = pretrained(records, sweep)
     measured, remarks = unmeasured(encoders, "layers")
     found = groups(measured, ("share",), lambda e: SHARES.index(e.fields["share"]))
     conclusion = [sentence for group in found for sentence in _conclude(group)] or [_ASK]

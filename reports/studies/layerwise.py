@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from reports.board import StudyFacts, SweepFacts, TaskFacts
+from reports.board import START_MODEL, StudyFacts, SweepFacts, TaskFacts
 from reports.names import short_names
 from reports.record import Record
 from reports.studies.content import Findings, Table, Variants, by_task, collapsed_starts
@@ -70,7 +70,7 @@ class _Search:
 
 def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], variants: Variants) -> Findings:
     """Line up the stages of every method that has them with the start model's score."""
-    found = [(task, _lines(task, own, sweep)) for task, own in by_task(sweep, records)]
+    found = [(task, _lines(task, own)) for task, own in by_task(sweep, records)]
     found = [(task, lines) for task, lines in found if lines]
     most = max((line.last for _, lines in found for line in lines), default=0)
     names = short_names(line.label for _, lines in found for line in lines)
@@ -95,15 +95,15 @@ def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], vari
         figure=_draw(found, names) if found else None,
         notes=[
             "The validation score after each layer is descriptive: no method sees it. 0 layers is the start "
-            f"model, the record of {sweep.baseline}. Medians over seeds, bands from lowest to highest; the "
+            f"model, the record of {START_MODEL}. Medians over seeds, bands from lowest to highest; the "
             "change at the end is a mean over seeds.",
             *([_FLATTERED] if searched else []),
         ],
     )
 
 
-def _lines(task: TaskFacts, records: Sequence[Record], sweep: SweepFacts) -> list[_Line]:
-    start = {r.seed: 100 * r.scores[task.primary] for r in records if r.label == sweep.baseline}
+def _lines(task: TaskFacts, records: Sequence[Record]) -> list[_Line]:
+    start = {r.seed: 100 * r.scores[task.primary] for r in records if r.label == START_MODEL}
     lines = []
     for label in dict.fromkeys(record.label for record in records):
         scores: dict[int, dict[int, float]] = {}

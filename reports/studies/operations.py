@@ -42,7 +42,7 @@ def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], vari
     made: dict[str, dict[str, Any]] = record.notes["operations"]
     missing: list[str] = record.notes["onnxruntime"].get("missing", [])
     wanted = how(study.params["pair"])
-    rows = [row for row in taught(records) if how(row.fields) == wanted]
+    rows = [row for row in taught(records, sweep) if how(row.fields) == wanted]
     worth = {
         name: [row for row in rows if row.facts.get("shape") == each["shape"]] for name, each in made.items()
     }

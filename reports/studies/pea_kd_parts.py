@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reports.board import MethodFacts, SweepFacts
+from reports.board import START_MODEL, MethodFacts, SweepFacts
 from reports.record import Model
 from reports.trials import Trials
 
@@ -91,8 +91,8 @@ RIVALS = {
 
 PARTS = {**STEPS, **RIVALS}
 
-TEACHER = "finetune"
-"""Label of the start model, the unshared ceiling where no other is tuned."""
+TEACHER = START_MODEL
+"""The unshared ceiling where no other is tuned."""
 
 
 @dataclass(frozen=True)

@@ -111,18 +111,20 @@ class Group:
     encoders: list[Encoder]
 
 
-def pretrained(records: Iterable[Record]) -> list[Encoder]:
+def pretrained(records: Iterable[Record], sweep: SweepFacts) -> list[Encoder]:
     """Find the rows whose encoder was pre-trained in the sweep, in the order of the records."""
-    return rows(records, "pretrained", Encoder)
+    return rows(records, sweep, "pretrained", Encoder)
 
 
-def rows(records: Iterable[Record], name: str, kind: type[Kind]) -> list[Kind]:
+def rows(records: Iterable[Record], sweep: SweepFacts, name: str, kind: type[Kind]) -> list[Kind]:
     """Find the rows one of whose fields, of this name, is a pre-training that told of itself."""
+    # A record has the values of its own task, the sweep those of all.
+    given = {method.label: method.params for method in sweep.methods}
     found: dict[str, Kind] = {}
     for record in records:
         fields, facts = record.params.get(name), record.notes.get("pretraining")
         if isinstance(fields, dict) and facts:
-            tuning = {key: value for key, value in record.params.items() if key != name}
+            tuning = {key: value for key, value in given[record.label].items() if key != name}
             size, flops = (record.model.parameters, record.model.flops) if record.model else (None, None)
             row = found.setdefault(record.label, kind(record.label, fields, tuning, facts, size, flops))
             row.records.setdefault(record.task, {})[record.seed] = record

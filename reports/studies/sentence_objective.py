@@ -50,7 +50,7 @@ def report(
     replicates: int = REPLICATES,
 ) -> Findings:
     """Ask every encoder of a budget both questions, and compare the encoders on the tasks."""
-    encoders = pretrained(records)
+    encoders = pretrained(records, sweep)
     measured, remarks = unmeasured(encoders, "objectives")
     found = [
         Block.of(group, sweep, _pairs(group), variants, replicates)

@@ -50,7 +50,7 @@ def report(
     replicates: int = REPLICATES,
 ) -> Findings:
     """Compare encoders of one budget with the unshared one and with the widest of their kind."""
-    encoders = pretrained(records)
+    encoders = pretrained(records, sweep)
     measured, remarks = unmeasured(encoders, "objectives")
     found = [
         Block.of(group, sweep, _pairs(group), variants, replicates)

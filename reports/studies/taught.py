@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reports.board import SweepFacts
 from reports.record import Record
 from reports.studies.pretrained import Accuracy, Encoder, Question, rows
 
@@ -36,9 +37,9 @@ class Taught(Encoder):
         return masked_words(self, "student") if question == "MLM" else None
 
 
-def taught(records: Iterable[Record]) -> list[Taught]:
+def taught(records: Iterable[Record], sweep: SweepFacts) -> list[Taught]:
     """Find the rows whose encoder is the student of a pair."""
-    return [row for row in rows(records, "pair", Taught) if row.tuning["start"] == "pair"]
+    return [row for row in rows(records, sweep, "pair", Taught) if row.tuning["start"] == "pair"]
 
 
 def masked_words(row: Encoder, who: str) -> Accuracy | None:

@@ -46,7 +46,7 @@ def report(
     replicates: int = REPLICATES,
 ) -> Findings:
     """Compare every student with the one taught by `pkt` for as many steps and with the same settings."""
-    students = taught(records)
+    students = taught(records, sweep)
     found = [
         Block.of(group, sweep, _pairs(group), variants, replicates)
         for group in groups(_of_one_shape(students), HOW, _order, least=1)

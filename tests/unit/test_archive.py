@@ -132,6 +132,38 @@ def test_the_command_writes_an_archive_and_names_what_is_wrong(job, tmp_path):
         CliRunner().invoke(app, ["export", job.output, str(tmp_path / "x")], catch_exceptions=False)
 
 
+@pytest.mark.parametrize("leads_out", ["role", "path", "fingerprint", "latency"])
+def test_an_archive_writes_nothing_outside_its_folder(archive, tmp_path, leads_out):
+    """It may come from anyone."""
+    out = "../../../../escaped.txt"
+    with zipfile.ZipFile(archive) as content:
+        files = {name: content.read(name) for name in content.namelist()}
+    name = next(name for name in files if name.endswith("/record.json"))
+    record = json.loads(files.pop(name))
+    key = record["fingerprint"]
+    file = next(iter(record["files"].values()))
+    if leads_out == "role":
+        record["files"] = {out: file}
+    elif leads_out == "path":
+        files[f"records/{key}/{out}"] = files[f"records/{key}/{file['path']}"]
+        file["path"] = out
+    elif leads_out == "fingerprint":
+        record["fingerprint"] = out
+    else:
+        files["latency/../../escaped.txt"] = b"{}"
+    files[name] = json.dumps(record).encode()
+    with zipfile.ZipFile(tmp_path / "crafted.zip", "w") as content:
+        for member, data in files.items():
+            content.writestr(member, data)
+    target = resolve(make_sweep(SWEEP), output=str(tmp_path / "a" / "b" / "c" / "d" / "e" / "other"))
+    if leads_out == "latency":
+        unpack(tmp_path / "crafted.zip", target.store)
+    else:
+        with pytest.raises(BadInput, match="is not one that `leanboard export` wrote"):
+            unpack(tmp_path / "crafted.zip", target.store)
+    assert not [path for path in tmp_path.rglob("*") if "escaped" in path.name]
+
+
 def test_damage_is_refused(archive, tmp_path, job):
     other = resolve(make_sweep(SWEEP), output=str(tmp_path / "other"))
     with zipfile.ZipFile(archive) as content:
@@ -141,6 +173,12 @@ def test_damage_is_refused(archive, tmp_path, job):
             content.writestr(name, data.replace(b"numbers", b"numbest"))
     with pytest.raises(BadInput, match="is damaged"):
         unpack(tmp_path / "damaged.zip", other.store)
+    # A bit that is lost on the way is in the compressed bytes.
+    raw = bytearray(archive.read_bytes())
+    raw[len(raw) // 3 : len(raw) // 3 + 40] = bytes(40)
+    (tmp_path / "flipped.zip").write_bytes(raw)
+    with pytest.raises(BadInput, match="is damaged"):
+        unpack(tmp_path / "flipped.zip", other.store)
     (tmp_path / "none.zip").write_text(json.dumps({}))
     with pytest.raises(BadInput, match="no archive"):
         unpack(tmp_path / "none.zip", other.store)

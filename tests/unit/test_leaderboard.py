@@ -134,6 +134,8 @@ def test_faults_are_named_and_get_no_verdict(faulty):
     failed = row(faulty, "kd:layers=3", "sst2")
     assert (failed.verdict, failed.seeds, failed.missing) == ("none", [1, 3, 4, 5], [2])
     assert "incomplete: seed 2 (diverged)" in failed.reason
+    overall = row(faulty, "kd:layers=3", "overall")
+    assert overall.reason.startswith("sst2: incomplete: seed 2 (diverged)"), "only on this task"
     assert failed.rank_interval is None
     assert failed.delta is not None, "what there is stays visible"
     teacher = row(faulty, "sixteen-heads:heads=0.3", "rte")

@@ -360,3 +360,20 @@ def test_nights_of_one_date_are_ordered_by_number(tmp_path):
         "2026-07-29.10",
         "2026-07-30",
     ]
+
+
+def test_what_tonight_made_is_not_outdated_again_for_a_further_plan(tmp_path, monkeypatch):
+    """Fresh seeds share prerequisites that have no seed with the plan that came first."""
+    monkeypatch.setattr(outdated, "digest", lambda module: "now")
+    store, plan = Store(str(tmp_path)), SimpleNamespace(nodes={"pre": SimpleNamespace(work=0, builds_on=())})
+
+    def records(ended):
+        return {"pre": SimpleNamespace(digest="now", ended=ended, files={})}
+
+    found = outdated.Outdated(store, "tonight", "all")
+    found.add(plan, records(1.0))
+    assert found.redo == {"pre": 1.0}
+    found.add(plan, records(2.0))
+    assert found.redo == {"pre": 1.0}, "the record of tonight counts"
+    found.settle(records(2.0))
+    assert found.redo == {}

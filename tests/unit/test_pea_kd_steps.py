@@ -232,7 +232,7 @@ def test_rows_and_trials_that_are_not_there_are_named(whole):
     (step,) = records_of(
         found.table, label="pea-kd:layers=3", against="pea-kd:layers=3,ptp=False", task="average"
     )
-    assert (step["verdict"], step["reason"]) == ("none", "mrpc: incomplete: seed 4 (not run) missing")
+    assert (step["verdict"], step["reason"]) == ("none", "mrpc: incomplete: seed 4 (no result) missing")
 
 
 def test_no_row_of_the_ablation_says_so():

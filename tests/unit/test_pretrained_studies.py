@@ -163,7 +163,9 @@ def test_rows_are_compared_where_nothing_but_what_is_studied_differs():
     for other in ({"hidden": 256}, {"objective": "mlm"}, {"seed": 2}, {"warm_start": True}, {"length": 32}):
         world.add(share="ffn", **other)
     world.add(share="attention", tuning={"epochs": 9})
-    found = groups(pretrained(world.records), ("share", "embedding"), lambda e: e.fields["embedding"])
+    found = groups(
+        pretrained(world.records, world.facts()), ("share", "embedding"), lambda e: e.fields["embedding"]
+    )
     assert [[e.label for e in group.encoders] for group in found] == [
         alike,
         [smoke[0], written_out, smoke[1]],
@@ -171,12 +173,32 @@ def test_rows_are_compared_where_nothing_but_what_is_studied_differs():
     assert [group.name for group in found] == ["18.7 M tokens", "1.9 M tokens (smoke)"]
 
 
+def test_rows_whose_rates_differ_on_one_task_are_not_alike():
+    """Records hold the rate of their own task."""
+
+    def found(*rates):
+        world = World()
+        for share, rate in zip(("all", "none"), rates, strict=True):
+            world.add(share=share, tuning={"learning_rate": rate})
+        facts = world.facts()
+        for record in world.records:
+            record.params["learning_rate"] = record.params["learning_rate"][TASK.name]
+        given = [m.model_copy(update={"params": m.params | {"learning_rate": rate}})
+                 for m, rate in zip(facts.methods, rates, strict=True)]  # fmt: skip
+        facts = facts.model_copy(update={"methods": tuple(given)})
+        return groups(pretrained(world.records, facts), ("share",), lambda e: e.label)
+
+    same = {TASK.name: 1e-4, "other": 1e-4}
+    assert len(found(same, same)) == 1
+    assert found(same, {**same, "other": 1e-3}) == []
+
+
 def test_groups_of_one_budget_are_told_apart_by_what_differs():
     world = World()
     for epochs, steps in ((1.0, 1000), (2.0, 1001)):
         for share in ("all", "none"):
             world.add(share=share, steps=steps, tuning={"epochs": epochs, "learning_rate": 1e-3})
-    found = groups(pretrained(world.records), ("share",), lambda e: e.label)
+    found = groups(pretrained(world.records, world.facts()), ("share",), lambda e: e.label)
     assert [group.name for group in found] == [
         "7.7 M tokens, fine-tuning epochs 1.0, steps 1,000",
         "7.7 M tokens, fine-tuning epochs 2.0, steps 1,001",
@@ -215,7 +237,7 @@ def test_a_seed_that_is_missing_leaves_an_interval_and_no_verdict():
     (change,) = changes(world, (own, base))
     assert change.mean == pytest.approx(-8) and change.interval[0] < -8 < change.interval[1]
     assert (change.p, change.judged, change.verdict) == (None, None, "none")
-    assert change.in_words() == f"{change.in_short()}, no verdict (incomplete: seed 3 (not run) missing)"
+    assert change.in_words() == f"{change.in_short()}, no verdict (incomplete: seed 3 (no result) missing)"
 
 
 # -- sharing-ablation -------------------------------------------------------------------------------------

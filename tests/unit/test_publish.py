@@ -128,6 +128,22 @@ def test_the_first_time_every_file_is_written(output):
     assert [len(row["scores"]) for row in content["rows"]] == [3, 3]
 
 
+def test_a_copy_of_an_earlier_page_is_not_taken_for_the_new_one(tmp_path, plain, monkeypatch):
+    """Two machines publish into one object store, each with a copy of its own."""
+    output = Output(f"memory://{uuid.uuid4().hex}", tmp_path)
+    gone = row_keys(output)[0]
+    copies = {}
+    for machine in ("b", "a", "b"):
+        monkeypatch.setenv("LEANBOARD_CACHE", str(tmp_path / machine))
+        records = output.store.scan(output.job.plan.nodes).records
+        if not copies:
+            records.pop(gone)
+        found = publish(output.store, output.manifest, records.values())
+        copies[machine] = json.loads((found.folder / "leaderboard.json").read_bytes())
+        assert copies[machine] == json.loads(found.board.model_dump_json())
+    assert copies["b"]["complete"]
+
+
 def test_models_are_compared_in_size_with_the_start_model_whatever_the_baseline(local, plain):
     """A row says how much smaller it is than the model it was made from."""
     half = Parameters(total=5, encoder=2, embeddings=3)

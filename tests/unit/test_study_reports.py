@@ -381,6 +381,15 @@ def test_layerwise_lines_up_every_method_with_the_start_model():
     assert [float(row["change"]) for row in own] == pytest.approx([0, 1, 2, 3])
 
 
+def test_layerwise_begins_with_the_start_model_whatever_the_baseline():
+    records = [_trial("finetune", 1, 0.8, {}), _trial("finetune-more", 1, 0.9, {})]
+    records.append(_trial("auber", 1, 0.83, {"layer-0": 0.83}))
+    other = sweep().model_copy(update={"baseline": "finetune-more"})
+    page = check_files(layerwise.report(study("layerwise"), other, records, dict), "layerwise")
+    assert "auber: after all 1 layers +3.0 points" in page
+    assert "the record of finetune." in page
+
+
 def test_layerwise_weighs_pruning_against_the_training_after_it():
     def layer(unpruned, removed, greedy, best=9.0):
         masks = {"greedy": {"removed": removed, "gain": greedy}, "best": {"removed": [7], "gain": best}}
