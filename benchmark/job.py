@@ -158,6 +158,7 @@ def resolve(
     )
     plan = build(configured, tasks, sweep.seeds, context, sweep=everything, studies=studies)
     _check_corpus(sweep, plan)
+    _check_lengths(sweep, plan, context)
     root = output or f"runs/{sweep.name}"
     if "://" not in root:
         root = str(Path(root).resolve())
@@ -245,6 +246,19 @@ def _check_corpus(sweep: Sweep, plan: Plan) -> None:
             f"{sweep.source.where(())}: corpus: missing, but {readers[0]} learns from text; give a "
             "folder of .txt files, one paragraph a line and a blank line between documents"
         )
+
+
+def _check_lengths(sweep: Sweep, plan: Plan, context: Context) -> None:
+    """Refuse texts longer than an encoder is pre-trained for, which only its trials would see."""
+    for work in {node.label: node.work for node in plan.trials()}.values():
+        made = {need.name: need for need in work.prerequisites() if isinstance(need, Work)}
+        length = getattr(made.get(work.encoder() or ""), "length", None)
+        asked = context.training_of(work).max_length
+        if length is not None and asked > length:
+            raise BadInput(
+                f"{sweep.source.where(('train', 'max_length'))}: train.max_length: {asked} is more than the "
+                f"{length} tokens that {work.label} is pre-trained for; lower it, or raise `length` there"
+            )
 
 
 def _named(find: Callable[[str], Found], name: str, where: str, key: str) -> Found:

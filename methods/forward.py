@@ -7,6 +7,7 @@ The last layer can be computed for the first token alone, the only one a classif
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from operator import attrgetter
 
 import torch
@@ -43,8 +44,10 @@ def whole_reason(model: PreTrainedModel) -> str | None:
 
 def embed(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
     """Return the input of the first layer, shape (batch, tokens, hidden)."""
-    tokens = {name: tensor for name, tensor in inputs.items() if name != "attention_mask"}
-    embedded: Tensor = embeddings(model)(**tokens)
+    module = embeddings(model)
+    # A tokenizer may give types to an encoder that has none, such as DistilBERT, which drops them.
+    taken = signature(module.forward).parameters
+    embedded: Tensor = module(**{name: tensor for name, tensor in inputs.items() if name in taken})
     projection = getattr(model.base_model, "embeddings_project", None)
     return embedded if projection is None else projection(embedded)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from methods.distillation.pairing import require_same_vocabulary
+from methods.distillation.word_kinds import word_kinds
 from methods.flops import flops_by_length
 from reports.record import Cost
 from tasks.errors import BadInput
@@ -48,7 +49,7 @@ def augmented(run: Run, copies: int, model: str | None) -> Examples:
     """
     train = run.train
     ids, types, offsets = _flat(train)
-    words = _words(run)
+    words = word_kinds(run.model)
     places = _places(ids, words)
     proposals = (
         _neighbours(run, ids[places], words)
@@ -85,23 +86,6 @@ def _flat(examples: Examples) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDA
     ]
     chosen = np.concatenate(spans)
     return examples.ids[chosen], examples.types[chosen], np.concatenate([[0], np.cumsum(examples.lengths)])
-
-
-def _words(run: Run) -> NDArray[np.int8]:
-    """For each token id: 1 for a word, -1 for the continuation of one, 0 for anything else."""
-    backend = tokenizer(run.model.path, run.model.revision).backend
-    tokens = backend.convert_ids_to_tokens(range(len(backend)))
-    special = set(backend.all_special_tokens)
-    kinds = np.array(
-        [-1 if token.startswith("##") else int(token.isalnum() and token not in special) for token in tokens],
-        dtype=np.int8,
-    )
-    if not (kinds == -1).any():
-        raise BadInput(
-            f"augment: the vocabulary of {run.model.id!r} is not WordPiece, so words cannot be told "
-            "from their parts; leave `augment` out"
-        )
-    return kinds
 
 
 def _places(ids: NDArray[np.int32], words: NDArray[np.int8]) -> NDArray[np.int64]:

@@ -25,15 +25,17 @@ def raw_scores(model: PreTrainedModel) -> Iterator[list[Tensor]]:
         between passes.
     """
     scores: list[Tensor] = []
-    handles = []
+    handles, hooked = [], set()
     for layer in encoders.layers(model):
-        if not layer.heads:
+        attention = layer.module.get_submodule(layer.naming.attention)
+        # Layers may share their attention alone; it then runs once for each of them.
+        if not layer.heads or attention in hooked:
             continue
+        hooked.add(attention)
         outputs: dict[nn.Module, Tensor] = {}
         handles += [
             linear.register_forward_hook(partial(_keep, outputs)) for linear in (layer.query, layer.key)
         ]
-        attention = layer.module.get_submodule(layer.naming.attention)
         handles.append(attention.register_forward_hook(partial(_multiply, layer, outputs, scores)))
     try:
         yield scores

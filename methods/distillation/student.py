@@ -41,7 +41,7 @@ def keep_layers(model: PreTrainedModel, layers: int | None, take: Take = "first"
         BadInput: the encoder does not have them, one is named twice, or some of them are shared in groups.
     """
     stack = encoders.stack(model)
-    if 1 < len(encoders.layers(model)) < len(stack):
+    if any(1 < count < len(stack) for count in _distinct(model)):
         raise BadInput(
             f"layers: none can be taken out of this {type(model).__name__}, which shares some of them in "
             "groups; name a `student`, or choose an encoder that shares all layers or none"
@@ -55,3 +55,10 @@ def keep_layers(model: PreTrainedModel, layers: int | None, take: Take = "first"
         if (left := getattr(model.config, by_layer, None)) is not None:
             setattr(model.config, by_layer, [left[position] for position in own])
     return model
+
+
+def _distinct(model: PreTrainedModel) -> list[int]:
+    """How many whole layers, attentions and feed-forward parts there are."""
+    layers = encoders.layers(model)
+    attentions = {id(layer.module.get_submodule(layer.naming.attention)) for layer in layers}
+    return [len(layers), len(attentions), len({id(layer.ffn_in) for layer in layers})]

@@ -101,6 +101,10 @@ class TinyBERT(
         super().check_models(model, models)
         if self.augment_model is not None and model.here and models[self.augment_model].here:
             require_same_vocabulary(model, models[self.augment_model], offline=True)
+        if self.augment and model.here:
+            from methods.distillation.word_kinds import word_kinds
+
+            word_kinds(model, offline=True)
 
     def check_student(self, student: Source, teacher: Source) -> None:
         """Refuse a student with other heads, or with layers that the map does not name one each for."""

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from methods.attention import fastest_attention
 from methods.fit import decay_groups, descend, linear, require_finite, steps_per_read
+from methods.precision import exact
 from methods.pretraining import state
 from methods.pretraining.lamb import Lamb
 from methods.pretraining.settings import TextTraining
@@ -163,7 +164,7 @@ def _add(sums: Figures, figures: Figures) -> None:
     for name, (value, count) in figures.items():
         before = sums.get(name)
         # In double precision, so that sums over a long corpus stay exact counts.
-        value, count = value.detach().double(), count.detach().double()
+        value, count = exact(value.detach()), exact(count.detach())
         sums[name] = (before[0] + value, before[1] + count) if before else (value, count)
 
 

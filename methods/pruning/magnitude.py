@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from methods import encoders
+from methods.precision import exact
 
 
 @torch.no_grad()
@@ -24,9 +25,9 @@ def head_magnitude(model: PreTrainedModel) -> NDArray[np.float64]:
     for row, layer in enumerate(layers):
         if not layer.heads:
             continue
-        columns = layer.output.weight.double().square().sum(0)
+        columns = exact(layer.output.weight).square().sum(0)
         for linear in (layer.query, layer.key, layer.value):
-            columns += linear.weight.double().square().sum(1) + linear.bias.double().square()
+            columns += exact(linear.weight).square().sum(1) + exact(linear.bias).square()
         sums[row, list(layer.heads)] = columns.unflatten(0, (-1, layer.head_size)).sum(1).cpu().numpy()
     return sums
 
@@ -39,6 +40,6 @@ def neuron_norms(model: PreTrainedModel) -> list[NDArray[np.float64]]:
         For each distinct layer an array of shape (neurons,).
     """
     return [
-        (layer.ffn_in.weight.double().norm(dim=1) * layer.ffn_out.weight.double().norm(dim=0)).cpu().numpy()
+        (exact(layer.ffn_in.weight).norm(dim=1) * exact(layer.ffn_out.weight).norm(dim=0)).cpu().numpy()
         for layer in encoders.layers(model)
     ]

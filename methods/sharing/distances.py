@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from methods import encoders
+from methods.precision import exact
 
 
 class Distance(NamedTuple):
@@ -36,7 +37,7 @@ def layer_distances(model: PreTrainedModel, batches: Iterable[Mapping[str, Tenso
     """
     stack = encoders.stack(model)
     device = next(model.parameters()).device
-    sums = torch.zeros(len(stack), len(Distance._fields), dtype=torch.float64, device=device)
+    sums = exact(torch.zeros(len(stack), len(Distance._fields), device=device))
     tokens = 0
     seen: list[tuple[Tensor, Tensor]] = []
     hooks = [
@@ -53,7 +54,7 @@ def layer_distances(model: PreTrainedModel, batches: Iterable[Mapping[str, Tenso
             real = inputs["attention_mask"].bool()
             tokens += int(real.sum())
             for position, (before, after) in enumerate(seen):
-                before, after = before[real].double(), after[real].double()
+                before, after = exact(before[real]), exact(after[real])
                 # Rounding may leave [-1, 1], where there is no angle.
                 cosine = F.cosine_similarity(before, after, dim=-1).clamp(-1, 1)
                 found = ((after - before).norm(dim=-1), cosine, cosine.acos().rad2deg())

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from methods.precision import exact
 from tasks.errors import BadInput
 
 
@@ -42,7 +43,7 @@ def factorise(table: Tensor, narrow: int) -> tuple[Tensor, Tensor]:
         raise BadInput(
             f"embedding: {narrow} is more than the {min(table.shape)} the word table can be cut to"
         )
-    left, values, right = torch.linalg.svd(table.double(), full_matrices=False)
+    left, values, right = torch.linalg.svd(exact(table), full_matrices=False)
     roots = values[:narrow].sqrt()
     return (left[:, :narrow] * roots).to(table), (roots[:, None] * right[:narrow]).to(table)
 

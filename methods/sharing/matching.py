@@ -33,4 +33,4 @@ def _heads(layer: Layer) -> Tensor:
     """All weights of each head in a row, shape (heads, weights), on the CPU in double precision."""
     parts = [layer.query.weight, layer.key.weight, layer.value.weight, layer.output.weight.T]
     heads = [part.reshape(-1, layer.head_size * part.shape[1]) for part in parts]
-    return torch.cat(heads, dim=1).double().cpu()
+    return torch.cat(heads, dim=1).cpu().double()

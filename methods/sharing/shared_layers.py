@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,12 +11,18 @@ from methods.distillation.fields import SoftTargets
 from methods.method import Method
 from methods.settings import Schedule
 from methods.sharing.groups import require_layers
+from tasks.errors import BadInput
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from methods.pretrained import Source
     from methods.run import Run
     from tasks.task import Task
+
+
+_POOLED = ("bert", "albert", "compact-albert")
+"""Model types whose classifiers have a pooler."""
 
 
 class SharedLayers(
@@ -71,6 +78,18 @@ class SharedLayers(
         """Refuse more groups than the encoder has layers, and a layer it does not have."""
         if layers is not None:
             require_layers(layers, self._left(layers), self.layer)
+
+    def check_models(self, model: Source, models: Mapping[str, Source]) -> None:
+        """Refuse a word table that is no wider, and text for an encoder that cannot learn sentence order."""
+        config = model.config()
+        width = config.get("embedding_size", model.hidden())
+        if self.embedding is not None and config and self.embedding > width:
+            raise BadInput(f"embedding: {self.embedding} is more than the {width} the word table is wide")
+        if self.corpus_tokens and config and config["model_type"] not in _POOLED:
+            raise BadInput(
+                f"corpus_tokens: sentence order is learnt through a pooler, and a {config['model_type']!r} "
+                "encoder has none; leave it out, or take a BERT"
+            )
 
     def _left(self, layers: int) -> int:
         return self.groups or max(1, layers // 2)

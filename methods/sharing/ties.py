@@ -9,6 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from methods import encoders
+from methods.precision import exact
 from methods.sharing.groups import groups_of, require_layers
 from methods.sharing.matching import match_heads
 
@@ -58,4 +59,4 @@ def share_layers(
 def _become_mean(layers: list[nn.Module]) -> None:
     """Set the first layer to the mean of all, in double precision so that equal layers stay equal."""
     for parameter, *others in zip(*(layer.parameters() for layer in layers), strict=True):
-        parameter.copy_(torch.stack([parameter, *others]).double().mean(dim=0))
+        parameter.copy_(exact(torch.stack([parameter, *others])).mean(dim=0))

@@ -95,5 +95,5 @@ def test_the_paper_s_settings_are_those_of_the_task(run, tmp_path, monkeypatch):
     assert asked["training"].learning_rate == 1e-4
     trial.task = trial.task.model_copy(update={"name": "other"})
     with pytest.raises(BadInput, match="no settings for other"):
-        Albert(preset="paper").compress(trial)
+        Albert(preset="paper").check(trial.task, None)
     assert PAPER.keys() == {"cola", "sst2", "mrpc", "qnli", "rte"}

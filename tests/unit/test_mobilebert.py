@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from bottleneck_berts import SHAPE, inputs, student, teacher
+from bottleneck_berts import SHAPE, inputs
 from pydantic import ValidationError
 from tiny_corpus import VOCABULARY, access, sweep_run
 from transformers import MobileBertConfig, MobileBertForPreTraining
@@ -195,11 +195,10 @@ def test_fields_that_cannot_be_are_refused(work, fields, message):
         work(**fields)
 
 
-def test_too_few_steps_for_the_layers_are_refused(tmp_path):
-    from bottleneck_berts import Batches
-
-    from methods.compact.mobilebert.transfer import Lesson, transfer
-
-    recipe = MobileBertTransfer(steps=5)
-    with pytest.raises(BadInput, match="less than two for each of 3 layers"):
-        transfer(sweep_run(None, tmp_path), Lesson(student(), teacher()), Batches(), recipe, recipe)
+def test_too_few_steps_for_the_layers_are_refused_before_a_teacher_is_trained():
+    with pytest.raises(ValidationError, match="less than two for each of 4 layers"):
+        MobileBertTransfer(steps=20)
+    MobileBertTransfer(steps=25)
+    MobileBertTransfer(steps=20, strategy="akt")
+    with pytest.raises(ValidationError, match="less than two for each of 24 layers"):
+        MobileBertTransfer(tokens=1_000_000, teacher={"layers": 24})

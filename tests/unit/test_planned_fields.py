@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 from distilled import VOCABULARY, write_tokenizer
-from transformers import BertConfig
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from transformers import BertConfig, PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 from benchmark import cli
 from benchmark.job import resolve
 from benchmark.load import make_sweep
 from methods import registry
+from methods.pretrained import Source
 from tasks.errors import BadInput
 from tasks.glue import MRPC, WNLI
 
@@ -32,6 +36,10 @@ MISTAKES = [
     ("tinybert", {"layers": 4, "live": True}, "4 layers of a student do not divide the teacher's 6 evenly"),
     ("shared-layers", {"groups": 7}, "groups: 7 asked for, but the model has 6 layers; give 1 to 6"),
     ("shared-layers", {"groups": 1, "init": "layer", "layer": 6}, "the model has layers 0 to 5"),
+]
+UNFIT_ENCODERS = [
+    ("shared-layers", {"embedding": 33}, "bert", "embedding: 33 is more than the 32 the word table is wide"),
+    ("shared-layers", {"corpus_tokens": 9}, "roberta", "order is learnt through a pooler, and a 'roberta'"),
 ]
 FINE = [
     ("kd", {"layers": 6}),
@@ -124,6 +132,31 @@ def test_a_language_model_of_another_vocabulary_is_refused_before_a_teacher_is_t
 def test_a_released_student_that_fits_is_planned(released, name):
     row = {name: {"student": str(released / "fine")}}
     resolve(make_sweep({**SWEEP, "model": str(released / "teacher"), "methods": ["finetune", row]}))
+
+
+@pytest.mark.parametrize(("name", "fields", "kind", "message"), UNFIT_ENCODERS)
+def test_an_encoder_that_a_method_cannot_take_is_refused(name, fields, kind, message, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "hidden_size": 32}))
+    with pytest.raises(BadInput, match=re.escape(message)):
+        registry.find(name)(**fields).check_models(Source("x", None, str(tmp_path)), {})
+    registry.find(name)(**fields).check_models(Source("x", "0" * 40, "not/here"), {})
+
+
+def test_words_cannot_be_told_from_parts_in_every_vocabulary(tmp_path):
+    words = Tokenizer(BPE({"<unk>": 0, "a": 1, "<pad>": 2}, [], unk_token="<unk>"))
+    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", pad_token="<pad>").save_pretrained(
+        tmp_path
+    )
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "roberta", "hidden_size": 32}))
+    with pytest.raises(BadInput, match="is not WordPiece"):
+        registry.find("tinybert")(augment=1).check_models(Source("x", None, str(tmp_path)), {})
+
+
+def test_the_papers_settings_are_for_its_tasks():
+    albert = registry.find("albert")(preset="paper")
+    albert.check(MRPC, layers=None)
+    with pytest.raises(BadInput, match="preset: paper has no settings for wnli; it has cola"):
+        albert.check(WNLI, layers=None)
 
 
 def test_ptp_wants_a_threshold_for_the_task():

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from small_world import SWEEP, write_data, write_model
 from tiny_corpus import VOCABULARY, write_corpus
 from tiny_tasks import write_tokenizer
+from transformers import AlbertConfig, AlbertForMaskedLM, MobileBertConfig, MobileBertForPreTraining
 
 from benchmark.config import Sweep
 from benchmark.job import resolve
@@ -71,6 +73,40 @@ def test_one_encoder_serves_all_tasks_with_its_own_tokenizer(folder, monkeypatch
         assert trial.model.architecture["architectures"] == ["CompactAlbertForSequenceClassification"]
         assert trial.notes["pretraining"]["steps"] == 4
         assert "accuracy" in trial.scores
+
+
+@pytest.mark.parametrize("method", ["mobilebert", "albert"])
+def test_a_released_encoder_stands_beside_another_one(folder, method, monkeypatch):
+    """The sweep's model is a BERT; a relative folder starts at the sweep's, and its content decides."""
+    monkeypatch.setenv("LEANBOARD_CACHE", str(folder / "cache"))
+    torch.manual_seed(0)
+    shape = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "vocab_size": 45}
+    narrow = {"embedding_size": 16, "intermediate_size": 32}
+    if method == "mobilebert":
+        config = MobileBertConfig(**shape, **narrow, intra_bottleneck_size=16, classifier_activation=False)
+        MobileBertForPreTraining(config).save_pretrained(folder / method)
+    else:
+        AlbertForMaskedLM(AlbertConfig(**shape, **narrow)).save_pretrained(folder / method)
+    write_tokenizer(folder / method)
+    name = {"mobilebert": "checkpoint", "albert": "pretrained"}[method]
+    fields = {"methods": ["finetune", {method: {name: f"./{method}"}}], "tasks": ["sst2"]}
+    made = job(folder, **fields)
+    node = next(node for node in made.plan.trials() if node.work.name == method)
+    outcome = execute(made.assignment(node, "a"), lambda step, metrics: None)
+    assert outcome.status == "done", outcome.message
+    record = made.store.read(node.fingerprint)
+    assert record.model_id == method and "accuracy" in record.scores
+    weights = folder / method / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + bytes(4))
+    again = next(node for node in job(folder, **fields).plan.trials() if node.work.name == method)
+    assert again.fingerprint != node.fingerprint
+
+
+def test_texts_longer_than_an_encoder_is_pretrained_for_are_refused_at_once(folder):
+    with pytest.raises(
+        BadInput, match=r"train.max_length: 48 is more than the 32 tokens that albert.* is pre"
+    ):
+        job(folder, train={**SWEEP["train"], "max_length": 48})
 
 
 def test_studies_read_what_the_trials_left(folder, monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from distilled import VOCABULARY, with_model, with_states
 from pydantic import ValidationError
+from tiny_encoders import compact_albert
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
 from methods import encoders, registry
@@ -42,6 +43,14 @@ def test_layers_are_the_ones_asked_for(tiny_bert, layers, take, expected):
 def test_layers_that_are_not_there_are_refused(tiny_bert, take):
     with pytest.raises(BadInput, match=r"take: .* of a model with layers 1 to 6"):
         keep_layers(tiny_bert(num_hidden_layers=6), None, take)
+
+
+@pytest.mark.parametrize("share", ["attention", "ffn"])
+def test_layers_that_share_a_part_in_groups_are_refused(share):
+    model = compact_albert(share, layers=4, groups=2)
+    with pytest.raises(BadInput, match="shares some of them in groups; name a `student`"):
+        keep_layers(model, 2)
+    assert len(encoders.stack(keep_layers(compact_albert(share, layers=4, groups=1), 2))) == 2
 
 
 def test_layers_of_an_encoder_that_shares_them_in_groups_are_refused(tiny_bert):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from distilled import with_states
 from small_plans import plan
-from tiny_encoders import STACKS, encoder, examples
+from tiny_encoders import STACKS, compact_albert, encoder, examples
 
 from methods import registry
 from methods.distillation import states as cache
@@ -72,6 +72,21 @@ def test_every_architecture_shows_its_states(kind):
     assert torch.equal(seen["hidden"][:, 1], last) and seen["hidden"].shape == (6, 2, tokens, 32)
     assert torch.equal(seen["cls"][:, 1], last[:, 0])
     assert seen["attentions"].shape == (6, 1, 4, tokens, tokens)
+
+
+@pytest.mark.parametrize("share", ["all", "attention", "ffn", "none"])
+def test_scores_are_those_of_each_application_whatever_layers_share(share):
+    model = compact_albert(share, layers=3).eval()
+    batch = collate(examples(model, 6), np.arange(6))
+    with torch.no_grad():
+        scores = observe(model, batch, [Part("attentions", (1, 2, 3), 4)])["attentions"].unbind(1)
+        states = model.base_model(**batch.inputs, output_hidden_states=True).hidden_states
+    for own, state, layer in zip(scores, states, model.base_model.encoder.layer, strict=False):
+        attention = layer.attention.self
+        query, key = (
+            linear(state).unflatten(-1, (4, 8)).transpose(1, 2) for linear in (attention.query, attention.key)
+        )
+        torch.testing.assert_close(own, query @ key.transpose(-1, -2) * 8**-0.5)
 
 
 def test_teacher_accuracy_from_the_cache_is_the_live_one(run):

@@ -15,7 +15,13 @@ from methods.compact.mobilebert.phases import phases
 from methods.compact.mobilebert.transfer import Lesson, phase_loss, transfer
 from methods.pretraining import loop
 
-FIELDS = {"optimizer": "adamw", "learning_rate": 1e-3, "batch_size": 4, "accumulation": 1}
+FIELDS = {
+    "teacher": {"layers": LAYERS},
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+    "batch_size": 4,
+    "accumulation": 1,
+}
 
 
 def weights(module):
@@ -76,7 +82,7 @@ def test_each_phase_moves_its_layer_and_leaves_those_above_to_the_bit(lower, tmp
 def test_the_teacher_is_left_alone_and_the_student_can_be_trained_on(tmp_path):
     lesson = Lesson(student(), teacher())
     before = weights(lesson.teacher)
-    taught(tmp_path, MobileBertTransfer(steps=8, transfer_share=0.5, **FIELDS), lesson)
+    taught(tmp_path, MobileBertTransfer(steps=12, transfer_share=0.5, **FIELDS), lesson)
     assert all(torch.equal(before[name], tensor) for name, tensor in weights(lesson.teacher).items())
     assert not any(parameter.requires_grad for parameter in lesson.teacher.parameters())
     assert all(parameter.requires_grad for parameter in lesson.student.parameters())

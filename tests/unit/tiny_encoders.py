@@ -46,6 +46,17 @@ def encoder(kind: str, seed: int = 0) -> PreTrainedModel:
     return model.eval()
 
 
+def compact_albert(share: str, layers: int = LAYERS, groups: int = 1) -> PreTrainedModel:
+    """An ALBERT of the same shape, its layers wholly or in part shared."""
+    from methods.sharing.albert.model import CompactAlbertConfig, CompactAlbertForSequenceClassification
+
+    torch.manual_seed(0)
+    fields = {"embedding_size": 16, "share": share, "num_hidden_groups": groups, "initializer_range": 0.3}
+    return CompactAlbertForSequenceClassification(
+        CompactAlbertConfig(**_SHAPE | fields | {"num_hidden_layers": layers})
+    )
+
+
 def _initialised(kind: str) -> PreTrainedModel:
     if kind == "bert":
         return BertForSequenceClassification(BertConfig(**_SHAPE))
@@ -67,7 +78,8 @@ def examples(model: PreTrainedModel, count: int = 20, seed: int = 0) -> Examples
     rng = np.random.default_rng(seed)
     lengths = rng.integers(3, 18, count)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    with_types = model.config.model_type in ("bert", "electra")
+    # DistilBERT has no types, but its tokenizer is BERT's and gives them.
+    with_types = model.config.model_type in ("bert", "electra", "distilbert")
     return Examples(
         ids=rng.integers(4, _VOCABULARY, offsets[-1]).astype(np.int32),
         types=rng.integers(0, 2, offsets[-1]).astype(np.uint8),

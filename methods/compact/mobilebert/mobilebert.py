@@ -46,6 +46,10 @@ class MobileBert(
         made: dict[str, tuple[Work, ...]] = {"pair": (self.pair,), "teacher": (self.pair.teacher,)}
         return made.get(self.start, ())
 
+    def models(self) -> tuple[str, ...]:
+        """The released checkpoint."""
+        return () if self.prerequisites() else (self.checkpoint,)
+
     def encoder(self) -> str:
         """The released checkpoint, or the prerequisite."""
         return self.prerequisites()[0].name if self.prerequisites() else self.checkpoint

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from methods.compact.mobilebert.ib_bert_teacher import IbBertTeacher
+from methods.compact.mobilebert.phases import phases
 from methods.compact.mobilebert.recipe import Recipe
 from methods.method import Work
 from methods.pretraining.encoder import POSITIONS
 from methods.pretraining.settings import Objective, Pretraining
+from tasks.errors import BadInput
 
 if TYPE_CHECKING:
     from methods.compact.mobilebert.configuration import BottleneckBertConfig
@@ -59,6 +61,12 @@ class MobileBertTransfer(
         width = self.inner if self.bottleneck else self.teacher.hidden
         if width % self.teacher.heads:
             raise ValueError(f"a block of width {width} is not divisible by the {self.teacher.heads} heads")
+        try:
+            phases(
+                self.strategy, layers=self.teacher.layers, steps=self.total_steps, share=self.transfer_share
+            )
+        except BadInput as error:
+            raise ValueError(str(error)) from None
         return self
 
     def prerequisites(self) -> tuple[str | Work, ...]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from methods.run import Run
+    from tasks.task import Task
 
 
 class Recipe(NamedTuple):
@@ -73,26 +74,23 @@ class Albert(
         """The released checkpoint."""
         return (self.pretrained,) if isinstance(self.pretrained, str) else ()
 
+    def check(self, task: Task, layers: int | None) -> None:
+        """Refuse the preset on a task it does not know."""
+        if self.preset == "paper" and task.name not in PAPER:
+            raise BadInput(f"preset: paper has no settings for {task.name}; it has {', '.join(PAPER)}")
+
     def encoder(self) -> str:
         """The pre-training's or the released encoder and tokenizer."""
         return self.pretrained if isinstance(self.pretrained, str) else self.pretrained.name
 
     def compress(self, run: Run) -> PreTrainedModel:
-        """Return the fine-tuned model.
-
-        Raises:
-            BadInput: the preset does not know the task.
-        """
+        """Return the fine-tuned model."""
         model = run.pretrained()
         if isinstance(self.pretrained, PretrainedEncoder):
             summary = run.results[self.pretrained.name] / "summary.json"
             run.notes["pretraining"] = json.loads(summary.read_text())
         training, steps = run.training, None
         if self.preset == "paper":
-            if run.task.name not in PAPER:
-                raise BadInput(
-                    f"preset: paper has no settings for {run.task.name}; it has {', '.join(PAPER)}"
-                )
             recipe = PAPER[run.task.name]
             _set_dropout(model, recipe.dropout)
             steps = None if self.epochs else recipe.steps
