@@ -15,6 +15,7 @@ from benchmark.grid import expand, expand_studies
 from benchmark.plan import Context, Node, Plan, build
 from benchmark.store import Scan, Store
 from methods import pretrained, registry
+from methods.architectures import KNOWN
 from methods.method import Method, Work
 from methods.settings import ByTask
 from methods.study import Study
@@ -229,6 +230,11 @@ def _check_works(
     model: pretrained.Source,
     models: dict[str, pretrained.Source],
 ) -> None:
+    if (kind := model.config().get("model_type")) and kind not in KNOWN:
+        raise BadInput(
+            f"{sweep.source.where(('model',))}: model: the layers and heads of a {kind!r} model are not "
+            f"known; choose an encoder of one of these kinds: {', '.join(KNOWN)}"
+        )
     layers = model.layers()
     for work in works:
         try:

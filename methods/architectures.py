@@ -21,6 +21,12 @@ OWN = {
 """Module of each class of ours. `<X>Model` is an encoder, `<X>ForSequenceClassification` has a classifier."""
 
 
+UNSHARED = ("bert", "roberta", "electra", "distilbert", "mobilebert", "bottleneck-bert")
+"""Model types that are known and whose layers are all their own."""
+KNOWN = (*UNSHARED, "albert", "compact-albert")
+"""Model types that can be a sweep's encoder."""
+
+
 def find(name: str) -> type[PreTrainedModel]:
     """Return the class that a config's `architectures` names."""
     module = importlib.import_module(OWN.get(name, "transformers"))

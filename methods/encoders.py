@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from torch import nn
@@ -36,6 +36,8 @@ class Naming:
     """The layer norm at the end of the layer."""
     head_count: str
     """The attribute of `attention` that holds its number of heads."""
+    gives_scores: bool = False
+    """Whether `attention` returns scores before the softmax beside the context, and not probabilities."""
 
 
 _BERT = Naming(
@@ -72,7 +74,7 @@ NAMINGS = {
     "electra": _BERT,
     "distilbert": _DISTILBERT,
     "compact-albert": _BERT,
-    "bottleneck-bert": _BERT,
+    "bottleneck-bert": replace(_BERT, gives_scores=True),
 }
 """By transformers' `model_type`."""
 

@@ -73,6 +73,6 @@ class FinetuneMore(
             train()
         else:
             counts = removed_by(run, self.like, model)
-            layer_by_layer(run, model, prune=lambda position: counts[position], train=train)
+            layer_by_layer(run, model, prune=lambda _, layer: counts[layer.positions[0]], train=train)
         run.notes["train_choice_gap"] = {"before": before, "after": train_choice_gap(run, model)}
         return model

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from methods import encoders
 from methods.attention import eager_attention
+from methods.encoders import Layer
 from methods.flops import cost_of_passes, flops_by_length
 from methods.pruning.importance import Importance
 from reports.record import Cost
@@ -65,15 +66,14 @@ def _added_up(model: PreTrainedModel, ordinary: Tensor, sums: Tensor) -> Iterato
         stack.enter_context(eager_attention(model))
         for layer, row in zip(encoders.layers(model), sums, strict=True):
             attention = layer.module.get_submodule(layer.naming.attention)
-            hook = partial(_add, ordinary, row, layer.heads)
+            hook = partial(_add, ordinary, row, layer)
             if layer.heads:
                 stack.callback(attention.register_forward_hook(hook).remove)
         yield
 
 
-def _add(
-    ordinary: Tensor, row: Tensor, heads: tuple[int, ...], module: nn.Module, inputs: Any, output: Any
-) -> None:
-    # The second output are the probabilities, of shape (batch, heads, queries, keys).
-    largest = (output[1] * ordinary[:, None, None, :]).amax(-1)
-    row[list(heads)] += (largest * ordinary[:, None, :]).sum((0, 2)).cpu().double()
+def _add(ordinary: Tensor, row: Tensor, layer: Layer, module: nn.Module, inputs: Any, output: Any) -> None:
+    # The second output, of shape (batch, heads, queries, keys), or what they are made of.
+    probabilities = output[1].softmax(-1) if layer.naming.gives_scores else output[1]
+    largest = (probabilities * ordinary[:, None, None, :]).amax(-1)
+    row[list(layer.heads)] += (largest * ordinary[:, None, :]).sum((0, 2)).cpu().double()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from methods.pruning.budget import Budgeted, Share
+from tasks.errors import BadInput
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from methods.pretrained import Source
     from methods.run import Run
 
 BATCH_SIZE = 32
@@ -42,6 +45,15 @@ class FfnNeurons(
         if self.budget and (self.budget.heads or self.budget.like):
             raise ValueError("ffn-neurons removes no heads; give encoder_parameters, flops or latency")
         return self
+
+    def check_models(self, model: Source, models: Mapping[str, Source]) -> None:
+        """Refuse encoders with several feed-forward networks in a layer."""
+        super().check_models(model, models)
+        stacked = {"mobilebert": 4, "bottleneck-bert": 4}.get(model.config().get("model_type", ""), 1)
+        if model.config().get("num_feedforward_networks", stacked) > 1:
+            raise BadInput(
+                "ffn-neurons takes one feed-forward network of each layer apart, and a MobileBERT has several"
+            )
 
     def cost(self) -> float:
         """Taylor scores take a forward and about half a backward pass over the examples."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from methods.pruning.recovery import Recovery
 from tasks.errors import BadInput
@@ -13,6 +13,7 @@ from tasks.errors import BadInput
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from methods.encoders import Layer
     from methods.pruning.auber.environment import Heads, Measure
     from methods.run import Run
 
@@ -26,10 +27,11 @@ class GreedyHeads(
 ):
     """Layer by layer, remove the heads without which the reward is highest, one after another.
 
-    AUBER's schedule with another search: the same reward examples and metric, at most as many evaluations in
-    a layer as AUBER took for the same task and seed, training after each layer that lost heads. Like AUBER it
-    chooses how many heads go and keeps one in every layer. Also left in the record: `layers`, for each what
-    was `removed`, the `evaluations` (with the unpruned layer) it took and the `gain` on the reward examples.
+    AUBER's schedule with another search: rewards on the reward split in the task's primary metric, as with
+    AUBER's preset `clean`, at most as many evaluations in a layer as AUBER took for the same task and seed,
+    training after each layer that lost heads. Like AUBER it chooses how many heads go and keeps one in every
+    layer. Also left in the record: `layers`, for each what was `removed`, the `evaluations` (with the
+    unpruned layer) it took and the `gain` on the reward examples.
     """
 
     like: str = Field(
@@ -40,6 +42,12 @@ class GreedyHeads(
     reward_examples: int | None = Field(
         None, ge=1, description="examples that rewards are measured on, at most; all by default"
     )
+
+    @model_validator(mode="after")
+    def _trains(self) -> Self:
+        if not (self.epochs or self.steps):
+            raise ValueError("it trains after each layer, as the method it follows; give steps or epochs")
+        return self
 
     def reads(self) -> tuple[str, ...]:
         """The method whose numbers of evaluations are taken."""
@@ -61,7 +69,7 @@ class GreedyHeads(
         from methods.pruning.surgery import prune_heads
 
         limits = [layer["evaluations"] for layer in run.notes_of[self.like].get("layers", ())]
-        depth = len(encoders.stack(model))
+        depth = len(encoders.layers(model))
         if len(limits) != depth:
             raise BadInput(
                 f"{self.name}: {self.like!r} noted evaluations of {len(limits)} layers, this model "
@@ -70,9 +78,9 @@ class GreedyHeads(
         rewarded = run.reward.sample(self.reward_examples or len(run.reward), run.seeds.order)
         layers = run.notes.setdefault("layers", [])
 
-        def prune(position: int) -> int:
-            heads = encoders.kept_heads(model)[position]
-            rewards = Rewards(model, position, rewarded, run.task.primary, bf16=run.bf16)
+        def prune(row: int, layer: Layer) -> int:
+            heads = layer.heads
+            rewards = Rewards(model, row, rewarded, run.task.primary, bf16=run.bf16)
             measured: dict[Heads, float] = {}
 
             def measure(sets: Sequence[Heads]) -> Sequence[float]:
@@ -80,12 +88,12 @@ class GreedyHeads(
                 measured.update(zip(sets, found, strict=True))
                 return found
 
-            places = forward_selection(range(len(heads)), measure, limits[position])
+            places = forward_selection(range(len(heads)), measure, limits[row])
             removed = [heads[place] for place in sorted(places)]
             gain = 100 * (measured[places] - measured[frozenset()])
             layers.append({"removed": removed, "evaluations": len(measured), "gain": gain})
             run.cost += rewards.cost
-            prune_heads(model, {position: removed})
+            prune_heads(model, {layer.positions[0]: removed})
             return len(removed)
 
         layer_by_layer(run, model, prune=prune, train=lambda: self.recover(run, model))

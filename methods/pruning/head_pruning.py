@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
+from collections.abc import Mapping
+from fractions import Fraction
 from itertools import pairwise
+from math import floor
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from methods.architectures import UNSHARED
 from methods.pruning.budget import Axis, Budgeted, Shares
 from tasks.errors import BadInput
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from methods.encoders import Layer
+    from methods.pretrained import Source
     from methods.pruning.goal import Goal
     from methods.pruning.order import Head
     from methods.run import Run
@@ -50,6 +56,21 @@ class HeadPruning(Budgeted):
         if self.budget and self.budget.like and not (self.epochs or self.steps):
             raise ValueError("budget like trains after each layer, as that method does; give steps or epochs")
         return self
+
+    def check_models(self, model: Source, models: Mapping[str, Source]) -> None:
+        """Refuse a share of less than one head, and one that leaves layers fewer than `floor`."""
+        super().check_models(model, models)
+        layers, heads = model.layers(), model.heads()
+        # Layers that are one have fewer heads between them.
+        if not layers or model.config()["model_type"] not in UNSHARED:
+            return
+        for axis, share in self._aims() if not (self.budget and self.budget.like) else ():
+            wanted, spare = floor(layers * heads * Fraction(str(share))), layers * max(0, heads - self.floor)
+            if axis == "heads" and not 1 <= wanted <= spare:
+                raise BadInput(
+                    f"heads: {share} of {layers * heads} heads are {wanted}, and {spare} may go with floor "
+                    f"{self.floor}; ask for {-(-1000 // (layers * heads)) / 1000} or more, or lower the floor"
+                )
 
     @abstractmethod
     def order(self, run: Run, model: PreTrainedModel) -> list[Head]:
@@ -134,7 +155,8 @@ class HeadPruning(Budgeted):
                     f"but {self.floor} must stay; lower the floor"
                 )
 
-        def prune(position: int) -> int:
+        def prune(_: int, layer: Layer) -> int:
+            position = layer.positions[0]
             if counts[position]:
                 order = [head for place, head in self.order(run, model) if place == position]
                 prune_heads(model, {position: order[: counts[position]]})

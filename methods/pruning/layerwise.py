@@ -10,28 +10,30 @@ from tasks.errors import BadInput
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from methods.encoders import Layer
     from methods.run import Run
 
 
 def layer_by_layer(
-    run: Run, model: PreTrainedModel, *, prune: Callable[[int], int], train: Callable[[], Any]
+    run: Run, model: PreTrainedModel, *, prune: Callable[[int, Layer], int], train: Callable[[], Any]
 ) -> None:
     """Go through the layers from the input side (Lee, Lee, Kang 2021, arXiv 2009.14409).
 
-    After each, the model is handed back as the stage `layer-<position>`, positions counted from 0.
+    A layer that stands at several positions is one. After each, the model is handed back as the stage
+    `layer-<row>`, counted from 0 over distinct layers.
 
     Args:
         run: gets the stages.
         model: what `prune` and `train` change in place.
-        prune: removes heads of the layer at a position and returns how many.
+        prune: given a row and its layer as it now is, removes heads of it and returns how many.
         train: called after each layer that lost some; a layer that lost none is not trained for.
     """
     from methods import encoders
 
-    for position in range(len(encoders.stack(model))):
-        if prune(position):
+    for row in range(len(encoders.layers(model))):
+        if prune(row, encoders.layers(model)[row]):
             train()
-        run.stage(f"layer-{position}", model)
+        run.stage(f"layer-{row}", model)
 
 
 def removed_by(run: Run, other: str, model: PreTrainedModel) -> list[int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, model_validator
 
 from methods.method import Method
+from methods.pruning.whole_layers import WholeLayers
 from methods.settings import Rate
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from methods.run import Run
 
 
-class Recovery(Method):
+class Recovery(WholeLayers, Method):
     """Shrink the start model and train it on where asked.
 
     Notes left in the record: `kept_heads` and `removed_heads`, head numbers by layer; `train_choice_gap`, the

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, PositiveInt, field_validator
 
+from methods.pruning.whole_layers import WholeLayers
 from methods.study import Experiment, Variant
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 class PruningSpeed(
+    WholeLayers,
     Experiment,
     name="pruning-speed",
     paper="Michel, Levy, Neubig, NeurIPS 2019, arXiv 1905.10650, sec. 4.3",

@@ -124,9 +124,10 @@ def _after(name: str, followed: str, rows: list[MethodFacts], sweep: SweepFacts)
 
 
 def _of_share(name: str, rows: list[MethodFacts], sweep: SweepFacts) -> _Group:
-    """Methods that remove one share: compared with a random choice and with training alone."""
-    chance = next((row for row in rows if row.method == _RANDOM), None)
-    pairs = [(row.label, chance.label) for row in rows if chance and row is not chance]
+    """Methods that remove one share: compared with as long a training after a random choice, and alone."""
+    random = {_length(row.params): row for row in reversed(rows) if row.method == _RANDOM}
+    chances = [(row, random.get(_length(row.params))) for row in rows if row.method != _RANDOM]
+    pairs = [(row.label, chance.label) for row, chance in chances if chance]
     controls = {row.label: control for row in rows if (control := _control(row, sweep))}
     pairs += [(label, control.label) for label, control in controls.items()]
     return _Group(name, [*rows, *{control.label: control for control in controls.values()}.values()], pairs)

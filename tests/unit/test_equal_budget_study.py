@@ -160,3 +160,21 @@ def test_every_row_of_the_sweep_but_the_baseline_is_in_a_budget():
     shown = {row["label"] for row in rows(found.table)}
     assert shown == {m.label for m in made.sweep.methods} - {"finetune"}
     assert EqualBudget().experiment() is None
+
+
+def test_chance_trains_as_long_as_what_it_is_the_control_of():
+    made = board(
+        (
+            ("finetune", {}, 0.0),
+            ("random-heads", {"heads": 0.5}, -0.2),
+            ("random-heads", {"heads": 0.5, "steps": 120}, 0.0),
+            ("sixteen-heads", {"heads": 0.5, "steps": 120}, 0.0),
+            ("magnitude-heads", {"heads": 0.5}, -0.2),
+            ("l0-heads", {"heads": 0.5, "gate_steps": 60, "steps": 30}, 0.0),
+        )
+    )
+    (table,) = report(made).further.values()
+    assert [(own, base) for own, base, *_ in table.rows] == [
+        ("sixteen-heads", "random-heads:steps=120"),
+        ("magnitude-heads", "random-heads"),
+    ]

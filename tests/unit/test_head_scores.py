@@ -46,6 +46,22 @@ def test_confidence_is_the_mean_largest_probability_of_ordinary_tokens(kind):
     assert ((expected > 0) & (expected < 1)).all()
 
 
+def test_confidence_of_a_mobilebert_is_made_of_probabilities():
+    """Its attention returns scores beside the context."""
+    model = encoder("bottleneck-bert")
+    data = examples(model, 12)
+    found = []
+    for batch in in_order(data, 1):
+        ids = batch.inputs["input_ids"][0]
+        special = {int(ids[0]), int(ids[-1])}
+        ordinary = [place for place, token in enumerate(ids.tolist()) if token not in special]
+        with torch.no_grad():
+            scores = torch.stack([scores[0] for _, scores in model.mobilebert.features(**batch.inputs)])
+        found += [scores.softmax(-1)[:, :, query, ordinary].amax(-1) for query in ordinary]
+    expected = torch.stack(found).double().mean(0).numpy()
+    np.testing.assert_allclose(_confidence(model, data), expected, rtol=1e-4)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_confidence_is_without_dropout_hooks_or_lasting_change(kind):
     model, data = encoder(kind), examples(encoder(kind), 12)

@@ -39,6 +39,9 @@ MISTAKES = [
 ]
 UNFIT_ENCODERS = [
     ("shared-layers", {"embedding": 33}, "bert", "embedding: 33 is more than the 32 the word table is wide"),
+    ("sixteen-heads", {"heads": 0.05}, "bert", "heads: 0.05 of 16 heads are 0, and 16 may go with floor 0"),
+    ("sixteen-heads", {"heads": [0.5, 0.9], "floor": 1}, "bert", "0.9 of 16 heads are 14, and 12 may go"),
+    ("ffn-neurons", {}, "mobilebert", "a MobileBERT has several"),
     ("shared-layers", {"corpus_tokens": 9}, "roberta", "order is learnt through a pooler, and a 'roberta'"),
 ]
 FINE = [
@@ -136,7 +139,9 @@ def test_a_released_student_that_fits_is_planned(released, name):
 
 @pytest.mark.parametrize(("name", "fields", "kind", "message"), UNFIT_ENCODERS)
 def test_an_encoder_that_a_method_cannot_take_is_refused(name, fields, kind, message, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "hidden_size": 32}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": kind, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4})
+    )
     with pytest.raises(BadInput, match=re.escape(message)):
         registry.find(name)(**fields).check_models(Source("x", None, str(tmp_path)), {})
     registry.find(name)(**fields).check_models(Source("x", "0" * 40, "not/here"), {})
@@ -150,6 +155,29 @@ def test_words_cannot_be_told_from_parts_in_every_vocabulary(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "roberta", "hidden_size": 32}))
     with pytest.raises(BadInput, match="is not WordPiece"):
         registry.find("tinybert")(augment=1).check_models(Source("x", None, str(tmp_path)), {})
+
+
+@pytest.mark.parametrize("name", ["auber", "sixteen-heads", "greedy-heads", "ffn-neurons", "head-ablation"])
+def test_layers_that_share_a_part_cannot_be_taken_apart(name, tmp_path):
+    fields = {"greedy-heads": {"steps": 1}}.get(name, {})
+    find = registry.find_study if name == "head-ablation" else registry.find
+    work = find(name)(**fields)
+    for share in ("all", "none", "attention", "ffn"):
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": "compact-albert", "share": share}))
+        source = Source("x", None, str(tmp_path))
+        if share in ("all", "none"):
+            work.check_models(source, {})
+            continue
+        with pytest.raises(BadInput, match=f"shares the {share} part of its layers alone"):
+            work.check_models(source, {})
+
+
+def test_an_encoder_of_an_unknown_kind_is_refused(released):
+    folder = released / "unknown"
+    write_tokenizer(folder)
+    (folder / "config.json").write_text(json.dumps({"model_type": "deberta-v2", "num_hidden_layers": 2}))
+    with pytest.raises(BadInput, match="model: the layers and heads of a 'deberta-v2' model are not known"):
+        resolve(make_sweep({**SWEEP, "model": str(folder), "methods": ["finetune"]}))
 
 
 def test_the_papers_settings_are_for_its_tasks():

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from methods.method import Method
 from methods.pruning.auber.presets import PRESETS, Metric, MiniDev, Name, Norm, Preset, State, Trainer
+from methods.pruning.whole_layers import WholeLayers
 from methods.settings import Precision, Rate, Training
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _TYPICAL_LAYERS = 12
 
 
 class Auber(
+    WholeLayers,
     Method,
     name="auber",
     family="pruning",
