@@ -280,6 +280,7 @@ def _data_source(sweep: Sweep) -> str:
     folder = sweep.folder / Path(sweep.data).expanduser()
     if folder.is_dir():
         return str(folder.resolve())
-    if sweep.data.startswith((".", "/", "~")):
+    # A folder of that name here would be another one, or none, where workers run.
+    if sweep.data.startswith((".", "/", "~")) or Path(sweep.data).is_dir():
         raise BadInput(f"data: no folder {folder}; relative names start at the sweep file's folder")
     return sweep.data

@@ -75,6 +75,16 @@ class Manifest(BaseModel):
             return self.rows()
         return {n.fingerprint: n for n in self.nodes if n.study and n.label == study.source}
 
+    def with_studies(self, other: Manifest) -> Manifest:
+        """Return this manifest with the studies of another one, their trials and what these start from."""
+        known = {node.fingerprint: node for node in self.nodes}
+        for node in other.nodes:
+            own = known.get(node.fingerprint, node.model_copy(update={"row": False}))
+            known[node.fingerprint] = own.model_copy(update={"study": own.study or node.study})
+        labels = {study.label for study in other.studies}
+        studies = (*(study for study in self.studies if study.label not in labels), *other.studies)
+        return self.model_copy(update={"nodes": tuple(known.values()), "studies": studies})
+
     def scan(self, store: Store) -> Scan:
         """Find the records of its nodes."""
         labels = {node.fingerprint: node.label for node in self.nodes}

@@ -272,7 +272,7 @@ def _task_content(task: Task) -> dict[str, Any]:
     content = task.model_dump(
         mode="json", include={"name", "config", "columns", "label", "labels", "metrics", "primary"}
     )
-    if len(task.validation) > 1:
+    if task.validation != ("validation",):
         content["validation"] = list(task.validation)
     return content
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from benchmark import latency_phase, orphans
 from benchmark.assignment import Outcome, cache_folder
 from benchmark.digest import digest
-from benchmark.interrupts import Interrupted, Interrupts, interruptible
+from benchmark.interrupts import Interrupts, interruptible
 from benchmark.job import Job
 from benchmark.manifest import Manifest, describe
 from benchmark.plan import Node
@@ -100,9 +100,12 @@ def _run(job: Job, console: Console, options: Options, interrupts: Interrupts) -
     manifest = describe(job, options.command, known.machines if known else (), options.night)
     wanted = _wanted(manifest, options)
     missing = job.missing(scan, wanted & job.plan.studies if options.study else wanted)
+    # A study of some tasks or seeds leaves the sweep's rows as they are.
+    wider = known if known and options.study and known.rows().keys() - manifest.rows().keys() else None
+    kept = wider.with_studies(manifest) if wider else manifest
     # Written before the work, so that `status` and `logs` can follow it.
-    if manifest != known:
-        manifest.write(job.store)
+    if kept != known:
+        kept.write(job.store)
     session = Session(job.store, Sheet(job.name, manifest.sweep.config, manifest.night))
     try:
         if missing or (not options.study and latency_phase.untimed(job, manifest, scan)):
@@ -111,12 +114,18 @@ def _run(job: Job, console: Console, options: Options, interrupts: Interrupts) -
             manifest, scan = _work(job, missing, manifest, session, console, options, interrupts)
         records = list(scan.records.values())
         pairs = [(method.label, task.name) for method in job.methods for task in job.tasks]
-        published = publish(job.store, manifest, records, links=session.links(pairs))
+        if wider:
+            rows = list(kept.scan(job.store).records.values())
+            pairs = [(method.label, task.name) for method in kept.sweep.methods for task in kept.sweep.tasks]
+        else:
+            kept, rows = manifest, records
+        published = publish(job.store, kept, rows, links=session.links(pairs))
         studies = publish_studies(job.store, manifest, records)
         failures = job.store.failures(job.plan.nodes.keys() - scan.records.keys())
         outcomes = (records, list(failures.values()))
         warning = session.finish(*outcomes, published.board, published.folder, studies)
-    except Interrupted:
+    except BaseException:
+        # Also a cluster without room or a store that a node cannot see: no run stays open in MLflow.
         session.interrupt()
         raise
     if warning:

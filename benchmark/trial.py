@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from benchmark import environment, measure
 from benchmark.assignment import Assignment, Outcome, cache_folder
 from benchmark.digest import digest
 from benchmark.failing import PrerequisiteFailed, write_failure
+from benchmark.fingerprint import fingerprint
 from benchmark.scoring import require_finite, score_variants
 from benchmark.store import Store
 from benchmark.trial_log import trial_log
@@ -103,7 +104,7 @@ class _Trial:
             run, files, outcome = self._on_task(self.assignment.task, common)
         files |= _files(self.folder, "artifacts")
         record = self.store.put(self._record(run, outcome), self.assignment.attempt, files)
-        shutil.rmtree(self.resume, ignore_errors=True)
+        shutil.rmtree(self.resumes, ignore_errors=True)
         return record
 
     def _on_task(
@@ -189,8 +190,10 @@ class _Trial:
         """What a run has whether it belongs to a task or to the whole sweep."""
         a = self.assignment
         results: dict[str, Path] = {}
+        origins: dict[str, float] = {}
         for name, key in a.needs.items():
             record = self._record_of(name, key, fetching="result")
+            origins[name] = record.ended
             results[name] = self.store.fetch(record, "result")
             self.teacher = record.choice_collapse or record.teacher_collapse or self.teacher
         if self.teacher and self.teacher.collapsed and a.collapsed_teacher == "fail":
@@ -200,7 +203,7 @@ class _Trial:
             made = results.get(encoder)
             self.model = Source(encoder, None, str(made / "model")) if made else models[encoder]
         (self.folder / "artifacts").mkdir()
-        self.resume.mkdir(parents=True, exist_ok=True)
+        resume = self._resume(origins)
         return {
             "training": a.training,
             "seeds": Seeds.derive(a.seed),
@@ -211,7 +214,7 @@ class _Trial:
             "folder": self.folder / "artifacts",
             "corpus": CorpusAccess(a.corpus, cache_folder(), a.offline) if a.corpus else None,
             "notes_of": {name: self._record_of(name, key).notes for name, key in a.reads.items()},
-            "resume": self.resume,
+            "resume": resume,
             "report": self.report,
         }
 
@@ -221,9 +224,21 @@ class _Trial:
             raise PrerequisiteFailed(f"{name} ({key[:12]}) has no whole record; run the sweep again")
         return record
 
+    def _resume(self, origins: Mapping[str, float]) -> Path:
+        """Where an attempt leaves what one of the same code, from the same start, goes on from.
+
+        What attempts of other code have left, or from prerequisites that have been made again, is removed.
+        """
+        content = {"digest": digest(type(self.work).__module__), "origins": dict(origins)}
+        own = self.resumes / fingerprint(content)[:16]
+        own.mkdir(parents=True, exist_ok=True)
+        for other in set(self.resumes.glob("*")) - {own}:
+            shutil.rmtree(other, ignore_errors=True)
+        return own
+
     @property
-    def resume(self) -> Path:
-        """Where an attempt leaves what the next one goes on from; on this machine if the store is remote."""
+    def resumes(self) -> Path:
+        """Where attempts leave such folders; on this machine if the store is remote."""
         key = self.assignment.fingerprint
         return Path(self.store.path("resume", key)) if self.store.local else cache_folder() / "resume" / key
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
@@ -252,20 +253,22 @@ class _Handler(_Unsaved, tune.Callback):
         """Write down a failure that no worker could write down itself."""
         now, node = time.time(), attempt.node
         log = self.store.path("logs", log_name(node.name)) if self.store.local else ""
-        self.store.fail(
-            Failure(
-                fingerprint=node.fingerprint,
-                attempt=attempt.id,
-                label=node.label,
-                task=node.task,
-                seed=node.seed,
-                kind=kind,
-                message=message,
-                log=log,
-                started=started["started"] if started else now,
-                ended=now,
+        # A store that cannot be written keeps no note, which is no reason to end the others.
+        with contextlib.suppress(OSError):
+            self.store.fail(
+                Failure(
+                    fingerprint=node.fingerprint,
+                    attempt=attempt.id,
+                    label=node.label,
+                    task=node.task,
+                    seed=node.seed,
+                    kind=kind,
+                    message=message,
+                    log=log,
+                    started=started["started"] if started else now,
+                    ended=now,
+                )
             )
-        )
         return Outcome(node.fingerprint, attempt.id, "failed", kind, message)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -34,6 +35,8 @@ class Outdated:
         self.refresh = refresh
         known = store.read_json(FILE) or {}
         self.same_night = known.get("night") == night
+        self.began = known.get("began", time.time()) if self.same_night else time.time()
+        """Of the night; what has ended since was made tonight."""
         self._known: dict[str, dict[str, Any]] = known.get("records", {})
 
     @property
@@ -55,14 +58,13 @@ class Outdated:
                 continue
             if (
                 record.digest != digest(type(node.work).__module__)
-                or (self.refresh == "all" and key not in self._known)
+                or (self.refresh == "all" and key not in self._known and record.ended < self.began)
                 or any(need in outdated for need in node.builds_on)
             ):
                 self._known[key] = _entry(record, self._known.get(key))
             if key in self._known and _waits(self._known[key], records, key):
                 outdated.add(key)
-        if self._known:
-            self._write()
+        self._write()
         # A further plan of tonight, of fresh seeds, shares prerequisites that tonight has made.
         self.same_night = True
 
@@ -85,7 +87,7 @@ class Outdated:
             self.store.fs.rm_file(self.store.path(*FILE.split("/")))
 
     def _write(self) -> None:
-        self.store.write_json(FILE, {"night": self.night, "records": self._known})
+        self.store.write_json(FILE, {"night": self.night, "began": self.began, "records": self._known})
 
 
 def _entry(record: Record, known: Mapping[str, Any] | None) -> dict[str, Any]:

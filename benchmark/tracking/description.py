@@ -33,9 +33,7 @@ def of_sweep(
         for key in ("model", "data", "tasks", "methods", "studies", "seeds", "limit", "baseline")
         if config.get(key) not in (None, (), [])
     ]
-    if changed:
-        facts += ["", "Params show the first run; changed since:", ""]
-        facts += [f"- `{key}`: {old} → {new}" for key, (old, new) in changed.items()]
+    facts += _changes(changed)
     if board is None:
         return _fit(["The leaderboard is written when all trials have ended.", "", *facts])
     state = f"{board.trials} of {board.planned} trials" + ("" if board.complete else ", **incomplete**")
@@ -47,8 +45,13 @@ def of_sweep(
     return _fit([*lines, *facts])
 
 
-def of_row(row: Row) -> str:
-    """Describe a row: its median, its difference to the baseline, the verdict, and every seed."""
+def _changes(changed: Mapping[str, tuple[str, str]]) -> list[str]:
+    listed = [f"- `{key}`: {old} → {new}" for key, (old, new) in changed.items()]
+    return ["", "Params show the first run; changed since:", "", *listed] if listed else []
+
+
+def of_row(row: Row, changed: Mapping[str, tuple[str, str]]) -> str:
+    """Describe a row: its median, its difference to the baseline, the verdict, every seed, and new params."""
     spread = f"{_number(row.min)} to {_number(row.max)}"
     lines = [
         f"**{row.label}** on **{row.task}**: median {row.metric} **{_number(row.median)}** points ({spread})."
@@ -60,7 +63,7 @@ def of_row(row: Row) -> str:
     for seed, score in zip(row.seeds, row.scores, strict=True):
         lines.append(f"| {seed} | {score:.2f} | {'collapsed' if seed in row.collapsed_seeds else ''} |")
     lines += [f"| {seed} | | no result |" for seed in row.missing]
-    return _fit(lines)
+    return _fit([*lines, *_changes(changed)])
 
 
 def of_failure(failure: Failure) -> str:

@@ -80,14 +80,7 @@ class Runs:
     def begin(self) -> None:
         """Show the sweep as running, with its settings."""
         self.client.reopen(self.parent)
-        config = content.flatten(self.sheet.config)
-        there = self.client.read(self.parent).params
-        self.client.log(self.parent, params={k: v for k, v in config.items() if k not in there})
-        self._changed = {
-            key: (there[key], value(new))
-            for key, new in config.items()
-            if key in there and there[key] != value(new)
-        }
+        self._changed = self._log_params(self.parent, content.flatten(self.sheet.config))
         self._describe(None)
         self.client.write(self.parent, "sweep.json", json.dumps(self.sheet.config, indent=1, default=str))
 
@@ -246,10 +239,20 @@ class Runs:
 
     def _summarise(self, row: Row, now: int) -> None:
         run = self.rows([(row.label, row.task)])[row.label, row.task]
-        tags = content.row_tags(row) | {"mlflow.note.content": description.of_row(row)}
-        self.client.log(run, params=content.flatten(row.params))
+        changed = self._log_params(run, content.flatten(row.params))
+        tags = content.row_tags(row) | {"mlflow.note.content": description.of_row(row, changed)}
         self._update(run, content.row_metrics(row), tags, now)
         self.client.end(run, "FINISHED", now / 1000)
+
+    def _log_params(self, run: str, params: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+        """Log the params a run lacks; MLflow never changes one, so return what others were and are now."""
+        there = self.client.read(run).params
+        self.client.log(run, params={k: v for k, v in params.items() if k not in there})
+        return {
+            key: (there[key], value(new))
+            for key, new in params.items()
+            if key in there and there[key] != value(new)
+        }
 
     def _update(self, run: str, metrics: Mapping[str, float], tags: Mapping[str, Any], now: int) -> None:
         """Log metrics that changed; repeating the same ones adds no points."""

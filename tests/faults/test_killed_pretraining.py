@@ -55,7 +55,7 @@ def test_a_killed_pretraining_goes_on_with_the_same_curve(world):
     output, whole = world.folder / "runs" / "taught", world.folder / "runs" / "whole"
     driver = world.start("run", sweep, "--cpus", "1")
     until = time.monotonic() + 400
-    while not list(output.glob("resume/*/2-layer-2.pt")):
+    while not list(output.glob("resume/*/*/2-layer-2.pt")):
         assert driver.poll() is None and time.monotonic() < until, end(driver).text
         time.sleep(0.02)
     (worker,) = world.workers()

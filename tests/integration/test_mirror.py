@@ -110,6 +110,18 @@ def test_a_sweep_is_mirrored_and_replays_change_nothing(sweep, where):
     }
 
 
+def test_a_row_whose_params_have_changed_says_so(sweep, where):
+    """Rates by task are frozen anew under one label; MLflow never changes a param."""
+    board, folder = sweep.board(), where.file.parent / "leaderboard"
+    mirrored.write_page(board, folder)
+    writer = Runs(where, sweep.sheet, sweep.store)
+    writer.published(board, folder)
+    rows = tuple(row.model_copy(update={"params": {**row.params, "layers": 9}}) for row in board.rows)
+    writer.published(board.model_copy(update={"rows": rows}), folder)
+    note = runs(where, sweep.sheet)[1]["kd:layers=3.mrpc"].data.tags["mlflow.note.content"]
+    assert "Params show the first run; changed since:" in note and "`layers`: 3 → 9" in note
+
+
 def test_cached_records_of_a_second_run_make_no_second_run(sweep, where):
     sync(where, sweep.sheet, sweep.store, sweep.records, sweep.failures)
     mirror = Mirror(where, sweep.sheet, sweep.store)

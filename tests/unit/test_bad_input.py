@@ -278,3 +278,14 @@ def test_offline_refuses_a_tracking_server_behind_the_network(folder, refused, m
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
     said = refused("plan", "s.yaml", "--offline")
     assert "MLFLOW_TRACKING_URI is a server on mlflow.example.org; unset it" in said
+
+
+def test_data_in_the_current_folder_are_not_taken_for_the_sweeps(tmp_path, monkeypatch):
+    """Workers run elsewhere: they would find no folder of that name, or read the Hub instead."""
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "nyu-mll" / "glue").mkdir(parents=True)
+    file = tmp_path / "sweeps" / "s.yaml"
+    file.write_text("model: minilm\ndata: nyu-mll/glue\ntasks: [rte]\nmethods: [finetune]\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match=r"data: no folder .*sweeps/nyu-mll/glue; relative names start at the"):
+        resolve(load_sweep(file))

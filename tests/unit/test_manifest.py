@@ -55,6 +55,19 @@ def test_it_holds_what_the_page_must_say(job):
     assert facts.config["train"]["epochs"] == 3
 
 
+def test_a_study_of_a_part_of_the_sweep_leaves_its_rows_alone(job, tmp_path):
+    """`leanboard study head-ablation --task rte` in the output of a sweep with two tasks."""
+    wide = describe(job, "leanboard run first.yaml")
+    part = make_sweep({**SWEEP, "tasks": ["rte"], "methods": ["finetune"], "studies": ["head-ablation"]})
+    narrow = describe(resolve(part, output=str(tmp_path / "out")), "leanboard study")
+    both = wide.with_studies(narrow)
+    assert both.rows().keys() == wide.rows().keys() and both.sweep == wide.sweep
+    assert [study.study for study in both.studies] == ["head-ablation"]
+    assert {node.name for node in both.nodes} == {node.name for node in (*wide.nodes, *narrow.nodes)}
+    assert both.reported(both.studies[0]).keys() == narrow.reported(narrow.studies[0]).keys() != set()
+    assert both.with_studies(narrow) == both
+
+
 def test_what_limits_the_numbers_is_said(job):
     notes = " ".join(describe(job, "").notes)
     assert "Bundled sample" in notes

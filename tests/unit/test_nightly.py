@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -140,6 +141,7 @@ class _Deaf:
     def start(self) -> None: ...
     def links(self, pairs) -> dict: ...
     def finish(self, *_) -> str: ...
+    def interrupt(self) -> None: ...
 
 
 def night(world: World, refresh="changed", **sweep_fields) -> nightly.Outcome:
@@ -377,3 +379,18 @@ def test_what_tonight_made_is_not_outdated_again_for_a_further_plan(tmp_path, mo
     assert found.redo == {"pre": 1.0}, "the record of tonight counts"
     found.settle(records(2.0))
     assert found.redo == {}
+
+
+def test_an_interrupted_night_that_makes_everything_again_keeps_what_it_made(tmp_path, monkeypatch):
+    """Also what had no record before, of which nothing is known but when it ended."""
+    monkeypatch.setattr(outdated, "digest", lambda module: "now")
+    store, plan = Store(str(tmp_path)), SimpleNamespace(nodes={"new": SimpleNamespace(work=0, builds_on=())})
+    outdated.Outdated(store, "tonight", "all").add(plan, {})
+    made = {"new": SimpleNamespace(digest="now", ended=time.time() + 1, files={})}
+    again = outdated.Outdated(store, "tonight", "all")
+    again.add(plan, made)
+    assert again.redo == {}
+    tomorrow = outdated.Outdated(store, "tomorrow", "all")
+    monkeypatch.setattr(tomorrow, "began", time.time() + 2)
+    tomorrow.add(plan, made)
+    assert tomorrow.redo.keys() == {"new"}

@@ -8,7 +8,7 @@ import pytest
 from small_plans import METHODS, graph, plan
 
 from benchmark.fingerprint import fingerprint
-from benchmark.plan import build, longest_first
+from benchmark.plan import _task_content, build, longest_first
 from methods.baselines.finetune import Finetune
 from methods.baselines.finetune_more import FinetuneMore
 from methods.distillation.distilbert import DistilBERT
@@ -323,3 +323,12 @@ def test_what_a_named_encoder_stands_for_decides():
     built = plan((Finetune(), own), [RTE], (1,), models={"somebody/albert": identity})
     tuned = next(node for node in built.nodes.values() if node.work.name == "albert")
     assert built.decides(tuned)["params"]["pretrained"] == identity
+
+
+def test_the_split_that_is_scored_decides_the_result():
+    contents = [
+        _task_content(RTE.model_copy(update={"validation": splits}))
+        for splits in (("validation",), ("test",), ("validation", "test"))
+    ]
+    assert contents[0] == _task_content(RTE)
+    assert contents[1] not in (contents[0], contents[2]) and contents[0] != contents[2]

@@ -12,9 +12,11 @@ from tiny_corpus import VOCABULARY, write_corpus
 from tiny_tasks import write_tokenizer
 from transformers import AlbertConfig, AlbertForMaskedLM, MobileBertConfig, MobileBertForPreTraining
 
+from benchmark import trial
 from benchmark.config import Sweep
 from benchmark.job import resolve
 from benchmark.manifest import describe
+from benchmark.store import Store
 from benchmark.studies import publish_studies
 from benchmark.trial import execute
 from benchmark.yaml_source import Source
@@ -68,11 +70,11 @@ def test_one_encoder_serves_all_tasks_with_its_own_tokenizer(folder, monkeypatch
     result = made.store.fetch(encoder, "result")
     assert type(checkpoint.load(result / "model")).__name__ == "CompactAlbertModel"
     assert not (folder / "out" / "resume" / encoder.fingerprint).exists()
-    for trial in trials:
-        assert trial.model_id == "pretrained-encoder"
-        assert trial.model.architecture["architectures"] == ["CompactAlbertForSequenceClassification"]
-        assert trial.notes["pretraining"]["steps"] == 4
-        assert "accuracy" in trial.scores
+    for one in trials:
+        assert one.model_id == "pretrained-encoder"
+        assert one.model.architecture["architectures"] == ["CompactAlbertForSequenceClassification"]
+        assert one.notes["pretraining"]["steps"] == 4
+        assert "accuracy" in one.scores
 
 
 @pytest.mark.parametrize("method", ["mobilebert", "albert"])
@@ -107,6 +109,19 @@ def test_texts_longer_than_an_encoder_is_pretrained_for_are_refused_at_once(fold
         BadInput, match=r"train.max_length: 48 is more than the 32 tokens that albert.* is pre"
     ):
         job(folder, train={**SWEEP["train"], "max_length": 48})
+
+
+def test_what_other_code_or_another_start_has_left_is_not_gone_on_from(folder, tmp_path, monkeypatch):
+    made = job(folder)
+    node = next(node for node in made.plan.nodes.values() if node.task == "-")
+    attempt = trial._Trial(made.assignment(node, "a"), Store(str(tmp_path)), tmp_path, lambda *_: None, 0.0)
+    first = attempt._resume({"finetune": 1.0})
+    (first / "kept").write_text("half of it")
+    assert (attempt._resume({"finetune": 1.0}) / "kept").exists()
+    assert not list(attempt._resume({"finetune": 2.0}).iterdir()) and not first.exists()
+    (attempt._resume({"finetune": 1.0}) / "kept").write_text("half of it")
+    monkeypatch.setattr(trial, "digest", lambda module: "other code")
+    assert not list(attempt._resume({"finetune": 1.0}).iterdir()) and not first.exists()
 
 
 def test_studies_read_what_the_trials_left(folder, monkeypatch):

@@ -33,6 +33,7 @@ class Progress:
         """Keep the model after the layer `row` and the JSON-able `state` of what was done so far."""
         if self._folder is None:
             return
+        self._folder.mkdir(parents=True, exist_ok=True)  # Another driver's attempt may have finished first.
         unfinished, folder = self._folder / "unfinished", self._folder / f"layer-{row}"
         for left_by_a_kill in (unfinished, folder):
             shutil.rmtree(left_by_a_kill, ignore_errors=True)
@@ -52,6 +53,7 @@ class Progress:
         """Keep the state of the episodes in the layer `row`: tensors and plain data."""
         if self._folder is None:
             return
+        self._folder.mkdir(parents=True, exist_ok=True)
         written = self._folder / "episodes.pt.writing"
         torch.save({"row": row, **state}, written)
         os.replace(written, self._folder / "episodes.pt")  # noqa: PTH105 - whole or not at all
