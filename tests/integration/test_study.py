@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from small_world import Done, attempts, records
+from small_world import Done, attempts, board, records
 
 STUDY = ("study", "head-ablation", "--task", "cola", "--model", "./model", "--data", "bundled")
 SMALL = ("--seeds", "1", "--limit", "96", "--set", "train.epochs=1", "--set", "train.max_length=32")
@@ -74,3 +74,17 @@ def test_a_sweep_with_the_study_finds_all_of_it_there(world, output):
     assert done.code == 0, done.text
     assert "No method of this sweep has left a score after each layer" in done.out
     assert attempts(output) == before
+
+
+def test_a_study_of_one_task_leaves_the_leaderboard_of_all_as_it_is(world, output):
+    small = {"tasks": ["cola", "sst2"], "data": "bundled", "seeds": 1, "limit": 96, "latency": None}
+    sweep = world.sweep("wide", methods=["finetune"], train={"epochs": 1, "max_length": 32}, **small)
+    done = world.call("run", sweep, "-o", output)
+    assert done.code == 0, done.text
+    assert "1 run now, 1 cached" in done.out
+    before = board(output)
+    done = world.call("study", "head-ablation", "--sweep", sweep, "--task", "cola", "-o", output)
+    assert done.code == 0, done.text
+    assert board(output)["rows"] == before["rows"] and before["complete"]
+    assert "1 / 0 / 0 │ 1 / 0 / 0" in world.call("status", str(output)).out
+    assert str(output / "studies" / "head-ablation" / "index.md") in world.call("report", str(output)).out
