@@ -22,14 +22,18 @@ def _confidence(model, data, size=8):
     return head_confidence(model, in_order(data, size)).scores
 
 
+def _ordinary(batch):
+    """Places of an example's tokens that are neither its first nor its last one."""
+    ids = batch.inputs["input_ids"][0].tolist()
+    return [place for place, token in enumerate(ids) if token not in {ids[0], ids[-1]}]
+
+
 def _by_definition(model, data):
     """From transformers' own attention maps, one example and one token at a time."""
     model.set_attn_implementation("eager")
     found = []
     for batch in in_order(data, 1):
-        ids = batch.inputs["input_ids"][0]
-        special = {int(ids[0]), int(ids[-1])}
-        ordinary = [place for place, token in enumerate(ids.tolist()) if token not in special]
+        ordinary = _ordinary(batch)
         with torch.no_grad():
             maps = torch.stack(model(**batch.inputs, output_attentions=True).attentions)[:, 0]
         found += [maps[:, :, query, ordinary].amax(-1) for query in ordinary]
@@ -52,9 +56,7 @@ def test_confidence_of_a_mobilebert_is_made_of_probabilities():
     data = examples(model, 12)
     found = []
     for batch in in_order(data, 1):
-        ids = batch.inputs["input_ids"][0]
-        special = {int(ids[0]), int(ids[-1])}
-        ordinary = [place for place, token in enumerate(ids.tolist()) if token not in special]
+        ordinary = _ordinary(batch)
         with torch.no_grad():
             scores = torch.stack([scores[0] for _, scores in model.mobilebert.features(**batch.inputs)])
         found += [scores.softmax(-1)[:, :, query, ordinary].amax(-1) for query in ordinary]
