@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from methods.pruning.recovery import Recovery
 from tasks.errors import BadInput
@@ -34,6 +34,11 @@ class GreedyHeads(
     unpruned layer) it took and the `gain` on the reward examples.
     """
 
+    epochs: float = Field(
+        0,
+        ge=0,
+        description="passes over the train split after each layer; 3, as AUBER, unless steps are given",
+    )
     like: str = Field(
         "auber",
         min_length=1,
@@ -43,12 +48,6 @@ class GreedyHeads(
         None, ge=1, description="examples that rewards are measured on, at most; all by default"
     )
 
-    @model_validator(mode="after")
-    def _trains(self) -> Self:
-        if not (self.epochs or self.steps):
-            raise ValueError("it trains after each layer, as the method it follows; give steps or epochs")
-        return self
-
     def reads(self) -> tuple[str, ...]:
         """The method whose numbers of evaluations are taken."""
         return (self.like,)
@@ -56,6 +55,11 @@ class GreedyHeads(
     def cost(self) -> float:
         """Training and search in about six layers."""
         return 6 * (super().cost() + 0.5)
+
+    def recover(self, run: Run, model: PreTrainedModel) -> None:
+        """Train `model` in place, as long as AUBER does where nothing is said."""
+        training = run.training.override(epochs=self.epochs or 3.0, learning_rate=self.learning_rate)
+        run.fit(model, steps=self.steps, training=training)
 
     def shrink(self, run: Run, model: PreTrainedModel) -> None:
         """Search, prune and train layer by layer.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from head_pruning_runs import head_pruning_run
-from pydantic import ValidationError
 from tiny_encoders import HEADS, KINDS, LAYERS
 
 from methods import encoders
@@ -105,9 +104,11 @@ def test_a_layer_at_several_positions_is_searched_and_trained_for_once(tmp_path)
     assert run.fits == sum(map(bool, (first, second))) > 0
 
 
-def test_it_trains_as_the_method_it_follows_does():
-    with pytest.raises(ValidationError, match="it trains after each layer"):
-        GreedyHeads()
+def test_where_nothing_is_said_it_trains_as_long_as_auber(tmp_path, monkeypatch):
+    run, asked = run_after_auber(tmp_path, [100, 1, 1]), []
+    monkeypatch.setattr(run, "fit", lambda model, *, steps, training: asked.append((steps, training.epochs)))
+    GreedyHeads().compress(run)
+    assert set(asked) == {(None, 3.0)}
 
 
 def test_reward_examples_are_drawn_by_seed(tmp_path, monkeypatch):

@@ -162,6 +162,7 @@ def test_the_study_is_made_of_what_belongs_to_the_whole_sweep(tmp_path):
         "tasks": ["cola"],
         "methods": ["finetune", {"kd": {"layers": 3}}, {"albert": {"pretrained": {"vocabulary": 110}}}],
         "studies": ["pretraining-curves"],
+        "train": {"max_length": 64},
         "seeds": 1,
     }
     job = resolve(make_sweep(content), output=str(tmp_path / "out"))

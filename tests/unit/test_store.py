@@ -468,7 +468,8 @@ def test_a_writer_killed_at_any_instant_leaves_whole_records_or_none(tmp_path, a
         writer.send_signal(signal.SIGKILL)
     scan = store.scan()
     assert scan.damaged == {}
-    assert len(scan.records) == min(3, after) or len(scan.records) == min(3, after + 1)
+    # What it had told of is there; how far it came before the signal depends on the machine.
+    assert min(3, after) <= len(scan.records) <= 3
 
 
 def test_a_planned_sweep_is_found_in_the_store(store, tmp_path):
