@@ -466,10 +466,11 @@ def test_a_writer_killed_at_any_instant_leaves_whole_records_or_none(tmp_path, a
             writer.stdout.readline()
         threading.Event().wait(0.0007 * after)
         writer.send_signal(signal.SIGKILL)
+        # On a busy machine it comes further before the signal does.
+        told = after + len(writer.stdout.readlines())
     scan = store.scan()
     assert scan.damaged == {}
-    # What it had told of is there; how far it came before the signal depends on the machine.
-    assert min(3, after) <= len(scan.records) <= 3
+    assert len(scan.records) == min(3, told) or len(scan.records) == min(3, told + 1)
 
 
 def test_a_planned_sweep_is_found_in_the_store(store, tmp_path):
