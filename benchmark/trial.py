@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from benchmark import environment, measure
 from benchmark.assignment import Assignment, Outcome, cache_folder
 from benchmark.digest import digest
 from benchmark.failing import PrerequisiteFailed, write_failure
-from benchmark.fingerprint import fingerprint
+from benchmark.resuming import Resuming
 from benchmark.scoring import require_finite, score_variants
 from benchmark.store import Store
 from benchmark.trial_log import trial_log
@@ -87,6 +87,7 @@ class _Trial:
         self.device = torch.device(assignment.training.device)
         self.model = assignment.model.on_this_machine()
         self.teacher: Collapse | None = None
+        self.resuming = Resuming(store, assignment.fingerprint)
 
     def carry_out(self) -> Record:
         torch.set_num_threads(max(1, int(self.assignment.cpu)))
@@ -104,7 +105,7 @@ class _Trial:
             run, files, outcome = self._on_task(self.assignment.task, common)
         files |= _files(self.folder, "artifacts")
         record = self.store.put(self._record(run, outcome), self.assignment.attempt, files)
-        shutil.rmtree(self.resumes, ignore_errors=True)
+        self.resuming.clear()
         return record
 
     def _on_task(
@@ -203,7 +204,6 @@ class _Trial:
             made = results.get(encoder)
             self.model = Source(encoder, None, str(made / "model")) if made else models[encoder]
         (self.folder / "artifacts").mkdir()
-        resume = self._resume(origins)
         return {
             "training": a.training,
             "seeds": Seeds.derive(a.seed),
@@ -214,7 +214,7 @@ class _Trial:
             "folder": self.folder / "artifacts",
             "corpus": CorpusAccess(a.corpus, cache_folder(), a.offline) if a.corpus else None,
             "notes_of": {name: self._record_of(name, key).notes for name, key in a.reads.items()},
-            "resume": resume,
+            "resume": self.resuming.open(type(self.work).__module__, origins),
             "report": self.report,
         }
 
@@ -223,24 +223,6 @@ class _Trial:
         if record is None:
             raise PrerequisiteFailed(f"{name} ({key[:12]}) has no whole record; run the sweep again")
         return record
-
-    def _resume(self, origins: Mapping[str, float]) -> Path:
-        """Where an attempt leaves what one of the same code, from the same start, goes on from.
-
-        What attempts of other code have left, or from prerequisites that have been made again, is removed.
-        """
-        content = {"digest": digest(type(self.work).__module__), "origins": dict(origins)}
-        own = self.resumes / fingerprint(content)[:16]
-        own.mkdir(parents=True, exist_ok=True)
-        for other in set(self.resumes.glob("*")) - {own}:
-            shutil.rmtree(other, ignore_errors=True)
-        return own
-
-    @property
-    def resumes(self) -> Path:
-        """Where attempts leave such folders; on this machine if the store is remote."""
-        key = self.assignment.fingerprint
-        return Path(self.store.path("resume", key)) if self.store.local else cache_folder() / "resume" / key
 
     def _score(self, model: PreTrainedModel, run: Run, prepared: Prepared) -> dict[str, Any]:
         """The final scoring, in fp32: the one place where the validation split is read."""

@@ -12,7 +12,7 @@ from tiny_corpus import VOCABULARY, write_corpus
 from tiny_tasks import write_tokenizer
 from transformers import AlbertConfig, AlbertForMaskedLM, MobileBertConfig, MobileBertForPreTraining
 
-from benchmark import trial
+from benchmark import resuming
 from benchmark.config import Sweep
 from benchmark.job import resolve
 from benchmark.manifest import describe
@@ -111,17 +111,17 @@ def test_texts_longer_than_an_encoder_is_pretrained_for_are_refused_at_once(fold
         job(folder, train={**SWEEP["train"], "max_length": 48})
 
 
-def test_what_other_code_or_another_start_has_left_is_not_gone_on_from(folder, tmp_path, monkeypatch):
-    made = job(folder)
-    node = next(node for node in made.plan.nodes.values() if node.task == "-")
-    attempt = trial._Trial(made.assignment(node, "a"), Store(str(tmp_path)), tmp_path, lambda *_: None, 0.0)
-    first = attempt._resume({"finetune": 1.0})
+def test_what_other_code_or_another_start_has_left_is_not_gone_on_from(tmp_path, monkeypatch):
+    place = resuming.Resuming(Store(str(tmp_path)), "key")
+    first = place.open("methods.fit", {"finetune": 1.0})
     (first / "kept").write_text("half of it")
-    assert (attempt._resume({"finetune": 1.0}) / "kept").exists()
-    assert not list(attempt._resume({"finetune": 2.0}).iterdir()) and not first.exists()
-    (attempt._resume({"finetune": 1.0}) / "kept").write_text("half of it")
-    monkeypatch.setattr(trial, "digest", lambda module: "other code")
-    assert not list(attempt._resume({"finetune": 1.0}).iterdir()) and not first.exists()
+    assert (place.open("methods.fit", {"finetune": 1.0}) / "kept").exists()
+    assert not list(place.open("methods.fit", {"finetune": 2.0}).iterdir()) and not first.exists()
+    (place.open("methods.fit", {"finetune": 1.0}) / "kept").write_text("half of it")
+    monkeypatch.setattr(resuming, "digest", lambda module: "other code")
+    assert not list(place.open("methods.fit", {"finetune": 1.0}).iterdir()) and not first.exists()
+    place.clear()
+    assert not list(tmp_path.glob("resume/*"))
 
 
 def test_studies_read_what_the_trials_left(folder, monkeypatch):
