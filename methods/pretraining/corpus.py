@@ -45,7 +45,7 @@ def stream(text: Text, settings: TextTraining, *, held_out: bool = False) -> Str
     """Return the batches to train on, or those of the documents kept from training."""
     return Stream(
         text,
-        text.held_out if held_out else text.training,
+        text.examined if held_out else text.training,
         length=settings.length,
         batch_size=settings.batch_size // settings.accumulation,
         least=settings.batch_size,

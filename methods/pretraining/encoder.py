@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from methods.pretraining.settings import Pretraining
+from tasks.errors import BadInput
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from methods.pretrained import Source
     from methods.run import SweepRun
     from methods.sharing.albert.model import CompactAlbertModel
 
@@ -109,6 +113,25 @@ class PretrainedEncoder(
         """Warm starts are at 3: their head is fitted, their projection mended; the others' results stand."""
         return super().revision() + self.warm_start
 
+    def check_models(self, model: Source, models: Mapping[str, Source]) -> None:
+        """Refuse a warm start from an encoder that it cannot begin with.
+
+        Raises:
+            BadInput: the sweep's encoder is no BERT, or has fewer layers, positions or a smaller width.
+        """
+        theirs = model.config()
+        if not self.warm_start or not theirs:
+            return
+        if theirs["model_type"] != "bert":
+            raise BadInput(f"warm_start: needs a BERT, and {model.id!r} is a {theirs['model_type']!r}")
+        for field, mine, limit in (
+            ("layers", self.layers, theirs["num_hidden_layers"]),
+            ("length", self.length, theirs["max_position_embeddings"]),
+            ("embedding", self.embedding, theirs["hidden_size"]),
+        ):
+            if mine > limit:
+                raise BadInput(f"{field}: {mine} asked for, but {model.id!r} has {limit} to start from")
+
     def produce(self, run: SweepRun, folder: Path) -> None:
         """Pre-train and write `model`, `heads.safetensors` and the notes.
 
@@ -157,6 +180,8 @@ class PretrainedEncoder(
         from methods.sharing.albert.warm_start import from_encoder
 
         if self.warm_start:
+            # Its configuration may not have been on the machine that planned.
+            self.check_models(run.model, {})
             return from_encoder(
                 run.model,
                 layers=self.layers,

@@ -43,7 +43,13 @@ class TextTraining(Settings):
             raise ValueError("give tokens or steps, not both")
         if self.batch_size % self.accumulation:
             raise ValueError(
-                f"batch_size {self.batch_size} cannot be cut into {self.accumulation} equal parts"
+                f"batch_size {self.batch_size} cannot be cut into {self.accumulation} equal parts "
+                "(`accumulation`); change one of the two"
+            )
+        if self.total_steps < 2 and self.warmup:
+            raise ValueError(
+                "the tokens or steps make one optimiser step, whose rate is 0 where there is warmup; train "
+                "longer, or set warmup: 0"
             )
         return self
 

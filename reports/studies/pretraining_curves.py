@@ -100,7 +100,8 @@ def _course(record: Record) -> Course | None:
         speed = notes["tokens_per_second"]
     else:
         return None
-    per_step = record.cost.tokens / record.cost.steps
+    # Of its steps alone: what else a warm start sees is no training.
+    per_step = notes["tokens"] / notes["steps"] if notes else record.cost.tokens / record.cost.steps
     points, before = [], 0
     for phase in phases:
         for point in phase["curve"]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.corpus.masking import SHARE, choose, corrupt
-from tasks.corpus.segments import Pairing, Spans, spans
+from tasks.corpus.segments import NO_LABEL, Pairing, Spans, spans
 from tasks.corpus.text import Text
 from tasks.errors import BadInput
 
@@ -88,6 +88,8 @@ class Stream:
     others: NDArray[np.int64] | None = None
     """Where random segments come from when a block is a single document; by default the documents."""
     _ordinary: NDArray[np.int64] = field(init=False, repr=False)
+    _cut: tuple[tuple[int, int], Spans] | None = field(init=False, repr=False, default=None)
+    """The block that was cut last, by epoch and number: a next phase goes on in it."""
 
     def __post_init__(self) -> None:
         tokenizer = self.text.tokenizer.backend
@@ -98,16 +100,26 @@ class Stream:
         """Yield batches without end; `position` moves on as each is taken.
 
         Raises:
-            BadInput: there are fewer examples than a batch takes, or than `least`.
+            BadInput: there are fewer examples than a batch takes, or than `least`, or none of two segments
+                where pairs are to be learnt.
         """
         self._require_examples(max(self.least, self.batch_size))
+        fruitless = 0
         while True:
             epoch, block, first = self.position
             order = self._rng(_BLOCKS, epoch).permutation(len(self._blocks))
             examples = self._examples(epoch, int(order[block]))
             shuffled = self._rng(_ORDER, epoch, block).permutation(len(examples))
             # What does not fill a batch is left out; which examples these are changes with every epoch.
-            for number in range(first, len(examples) // self.batch_size):
+            batches = range(first, len(examples) // self.batch_size)
+            self._require_pairs(examples)
+            fruitless = 0 if batches else fruitless + 1
+            if fruitless > len(self._blocks):
+                raise BadInput(
+                    f"corpus: its parts of {len(examples)} examples or so never fill a batch of "
+                    f"{self.batch_size}; take smaller batches or more accumulation"
+                )
+            for number in batches:
                 rows = shuffled[number * self.batch_size : (number + 1) * self.batch_size]
                 self.position = Position(epoch, block, number + 1)
                 yield self._collate(examples, rows, self._rng(_MASKS, epoch, block, number))
@@ -121,6 +133,14 @@ class Stream:
             for number, begin in enumerate(range(0, len(examples), self.batch_size)):
                 rows = np.arange(begin, min(begin + self.batch_size, len(examples)))
                 yield self._collate(examples, rows, self._rng(_MASKS, 0, block, number))
+
+    def _require_pairs(self, examples: Spans) -> None:
+        """Refuse text whose paragraphs are single sentences, of which no pair can be made."""
+        if self.pairing != "none" and len(examples) and (examples.labels == NO_LABEL).all():
+            raise BadInput(
+                f"corpus: none of {len(examples)} examples has two segments, so there is nothing to learn of "
+                "pairs; take documents of several sentences that end in . ! or ?, or objective: mlm"
+            )
 
     def _require_examples(self, count: int) -> None:
         """Refuse documents of which the first epoch, wherever the stream is entered, has fewer examples."""
@@ -149,14 +169,17 @@ class Stream:
         return np.random.default_rng([what, self.seed, *place])
 
     def _examples(self, epoch: int, block: int) -> Spans:
-        return spans(
-            self.text,
-            self._blocks[block],
-            length=self.length,
-            pairing=self.pairing,
-            rng=self._rng(_SEGMENTS, epoch, block),
-            others=self.documents if self.others is None else self.others,
-        )
+        if self._cut is None or self._cut[0] != (epoch, block):
+            found = spans(
+                self.text,
+                self._blocks[block],
+                length=self.length,
+                pairing=self.pairing,
+                rng=self._rng(_SEGMENTS, epoch, block),
+                others=self.documents if self.others is None else self.others,
+            )
+            self._cut = ((epoch, block), found)
+        return self._cut[1]
 
     def _collate(self, examples: Spans, rows: NDArray[np.int64], rng: np.random.Generator) -> TextBatch:
         backend = self.text.tokenizer.backend

@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,16 +22,18 @@ from tasks.tokens import Tokenizer, written_whole
 if TYPE_CHECKING:
     import tokenizers
 
-_FORMAT = 2
+_FORMAT = 3
 """Raised whenever the files or what is in them change."""
 
 _FILES = {"ids": np.int32, "words": np.uint8, "sentences": np.int64, "documents": np.int64}
-_CHUNK = 256
-"""Documents tokenised at a time."""
+_CHUNK = 1 << 20
+"""Characters tokenised at a time, or a paragraph."""
 _SLICE = 1 << 20
 """Tokens counted at a time."""
 _HELD_OUT = 50
 """One document in so many is kept from training, evenly spread; more where there are few documents."""
+_EXAMINED = 500_000
+"""Tokens of those that are examined, about: more would take as long as the training."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,12 @@ class Text:
         """Numbers of the documents that are never trained on."""
         every = max(2, min(_HELD_OUT, len(self) // 2))
         return np.arange(every - 1, len(self), every)
+
+    @property
+    def examined(self) -> NDArray[np.int64]:
+        """Numbers of the documents kept from training that accuracies are measured on, evenly spread."""
+        kept = self.held_out
+        return kept[:: max(1, -(-int(self.tokens(kept).sum()) // _EXAMINED))]
 
     @property
     def training(self) -> NDArray[np.int64]:
@@ -129,46 +136,55 @@ def _write(corpus: Corpus, tokenizer: Tokenizer, folder: Path, offline: bool) ->
     try:
         append("sentences", [0])
         append("documents", [0])
-        remaining, plain = corpus.documents(offline), _without_limits(tokenizer)
-        while chunk := list(islice(remaining, _CHUNK)):
-            for document in _encoded(chunk, plain):
-                for ids, words in document:
-                    append("ids", ids)
-                    append("words", words)
-                    token, sentence = token + len(ids), sentence + 1
-                    append("sentences", [token])
-                if document:
-                    append("documents", [sentence])
-                    documents += 1
+        begun = 0
+        for encoding in _encoded(corpus.documents(offline), _text_alone(tokenizer)):
+            if encoding is not None:
+                append("ids", encoding.ids)
+                append("words", _word_begins(encoding.word_ids))
+                token, sentence = token + len(encoding.ids), sentence + 1
+                append("sentences", [token])
+            elif sentence > begun:
+                append("documents", [sentence])
+                documents, begun = documents + 1, sentence
     finally:
         for file in files.values():
             file.close()
     corpus.require_documents(documents)
 
 
-def _without_limits(tokenizer: Tokenizer) -> tokenizers.Tokenizer:
-    """A copy that neither cuts nor pads, as models come with either and other users set it."""
+def _text_alone(tokenizer: Tokenizer) -> tokenizers.Tokenizer:
+    """A copy that neither cuts nor pads, as models come with either, and takes `[MASK]` for text."""
     plain = copy.deepcopy(tokenizer.backend.backend_tokenizer)
     plain.no_truncation()
     plain.no_padding()
+    plain.encode_special_tokens = True
     return plain
 
 
 def _encoded(
-    documents: list[list[str]], tokenizer: tokenizers.Tokenizer
-) -> Iterator[list[tuple[list[int], list[int]]]]:
-    """Yield each document as its sentences: token ids, and 1 at every token that begins a word."""
-    cut = [
-        [sentence for paragraph in document for sentence in sentences(paragraph)] for document in documents
-    ]
-    encodings = iter(
-        tokenizer.encode_batch(
-            [sentence for document in cut for sentence in document], add_special_tokens=False
-        )
-    )
-    for document in cut:
-        encoded = [next(encodings) for _ in document]
-        yield [(one.ids, _word_begins(one.word_ids)) for one in encoded if one.ids]
+    documents: Iterator[list[str]], tokenizer: tokenizers.Tokenizer
+) -> Iterator[tokenizers.Encoding | None]:
+    """Yield the sentences that have tokens, and None at the end of every document."""
+    waiting: list[str | None] = []
+    characters = 0
+
+    def flush() -> Iterator[tokenizers.Encoding | None]:
+        batch = [sentence for sentence in waiting if sentence is not None]
+        encodings = iter(tokenizer.encode_batch(batch, add_special_tokens=False))
+        for sentence in waiting:
+            encoding = None if sentence is None else next(encodings)
+            if encoding is None or encoding.ids:
+                yield encoding
+
+    for document in documents:
+        for paragraph in document:
+            waiting += sentences(paragraph)
+            characters += len(paragraph)
+            if characters >= _CHUNK:
+                yield from flush()
+                waiting, characters = [], 0
+        waiting.append(None)
+    yield from flush()
 
 
 def _word_begins(numbers: list[int | None]) -> list[int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tasks.corpus.declaration import Corpus
-from tasks.errors import BadInput
+from tasks.errors import BadInput, first_line
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -52,17 +52,30 @@ def train(corpus: Corpus, kind: Kind, size: int, folder: Path, *, offline: bool 
     corpus.require_documents(sum(1 for _ in islice(corpus.documents(offline), 2)))
     backend = _wordpiece() if kind == "wordpiece" else _unigram()
     numbered = [*SPECIAL, *(_continuing(backend, corpus, offline) if kind == "wordpiece" else ())]
-    with _one_thread():
-        backend.train_from_iterator(_paragraphs(corpus, offline), _trainer(kind, size, numbered))
+    try:
+        with _one_thread():
+            backend.train_from_iterator(_paragraphs(corpus, offline), _trainer(kind, size, numbered))
+    except BadInput:
+        raise
+    except Exception as error:  # The trainers are in Rust and raise nothing more special.
+        raise BadInput(
+            f"vocabulary: {size} entries cannot be made of the corpus {corpus.name!r}: {first_line(error)} "
+            "Raise the vocabulary."
+        ) from error
     if kind == "wordpiece":
         # What came first counts as special until the entries are taken out of the trained one.
         backend = _wordpiece(backend.get_vocab())
         backend.add_special_tokens(list(SPECIAL))
     else:
         backend = _settled(backend)
-    if backend.get_vocab_size() < size:
+    if (made := backend.get_vocab_size()) > size:
         raise BadInput(
-            f"vocabulary: the corpus {corpus.name!r} gives {backend.get_vocab_size()} entries, "
+            f"vocabulary: {size} entries were asked for, but the characters of the corpus {corpus.name!r} "
+            f"alone make it {made}; raise the vocabulary"
+        )
+    if made < size:
+        raise BadInput(
+            f"vocabulary: the corpus {corpus.name!r} gives {made} entries, "
             f"{size} were asked for; lower the vocabulary or take more text"
         )
     _frame(backend)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from test_albert_model import model
+from tiny_encoders import encoder
 
 from methods import checkpoint
 from methods.pretrained import Source
@@ -96,4 +97,24 @@ def test_the_paper_s_settings_are_those_of_the_task(run, tmp_path, monkeypatch):
     trial.task = trial.task.model_copy(update={"name": "other"})
     with pytest.raises(BadInput, match="no settings for other"):
         Albert(preset="paper").check(trial.task, None)
-    assert PAPER.keys() == {"cola", "sst2", "mrpc", "qnli", "rte"}
+    assert PAPER.keys() == {"cola", "sst2", "mrpc", "qnli", "rte", "mnli"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"layers": 5}, "layers: 5 asked for, but 'tiny' has 2"),
+        ({"layers": 2, "length": 512}, r"length: 512 asked for, but 'tiny' has \d+"),
+        ({"layers": 2, "length": 16, "embedding": 64}, "embedding: 64 asked for, but 'tiny' has 32"),
+    ],
+)
+def test_a_warm_start_that_cannot_be_is_refused_when_it_is_planned(run, fields, message):
+    method = Albert(pretrained={"warm_start": True, **fields})
+    with pytest.raises(BadInput, match=message):
+        method.check_models(run().model, {})
+
+
+def test_a_warm_start_from_another_kind_is_refused(tmp_path):
+    encoder("distilbert").save_pretrained(tmp_path)
+    with pytest.raises(BadInput, match="needs a BERT, and 'other' is a 'distilbert'"):
+        Albert(pretrained={"warm_start": True}).check_models(Source("other", None, str(tmp_path)), {})

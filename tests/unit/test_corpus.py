@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -31,7 +32,10 @@ from tasks.tokens import Tokenizer, tokenizer
         ('He said "go." She went.', ['He said "go."', "She went."]),
         ("J. R. R. Tolkien wrote. So did C. S. Lewis.", ["J. R. R. Tolkien wrote.", "So did C. S. Lewis."]),
         ("It cost 3.50 dollars, e.g. Tuesday. Then 4.", ["It cost 3.50 dollars, e.g. Tuesday.", "Then 4."]),
-        ("no capital. after it", ["no capital. after it"]),
+        ("One capital. after it", ["One capital. after it"]),
+        ("none at all. after it e.g. here", ["none at all.", "after it e.g. here"]),
+        ("Он пришёл. Она ушла.", ["Он пришёл.", "Она ушла."]),
+        ("A. " * 20 + "end. Then.", ["A. " * 20 + "end.", "Then."]),
         ("", []),
         ("   ", []),
     ],
@@ -252,6 +256,39 @@ def test_each_kind_of_vocabulary_is_cached_by_its_own_version(tmp_path):
 def test_a_vocabulary_larger_than_the_corpus_gives_is_refused(tmp_path):
     with pytest.raises(BadInput, match="entries, 5000 were asked for"):
         access(tmp_path, documents=4).vocabulary("wordpiece", 5000)
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "unigram"])
+def test_a_vocabulary_smaller_than_the_alphabet_is_refused(tmp_path, kind):
+    (tmp_path / "corpus").mkdir()
+    letters = "\n\n".join(f"{chr(0x4E00 + number)}a." for number in range(300))
+    (tmp_path / "corpus" / "a.txt").write_text(letters, encoding="utf-8")
+    with pytest.raises(BadInput, match=r"vocabulary: 64 entries .*aise the vocabulary"):
+        access(tmp_path).vocabulary(kind, 64)
+    assert not list((tmp_path / "cache" / "vocabularies").glob("*"))
+
+
+def test_special_tokens_written_in_a_text_are_text(tmp_path):
+    text = _encode(tmp_path, "A [MASK] of dawn [SEP] noon.\n\n[PAD] Dusk.")
+    backend = text.tokenizer.backend
+    assert not set(text.ids.tolist()) & (set(backend.all_special_ids) - {backend.unk_token_id})
+
+
+def test_chunks_make_no_difference_to_the_tokens(tmp_path, monkeypatch):
+    corpus = access(tmp_path)
+    whole = tokens(corpus)
+    monkeypatch.setattr("tasks.corpus.text._CHUNK", 100)
+    pieces = tokens(replace(corpus, cache=tmp_path / "again"))
+    for name in ("ids", "words", "sentences", "documents"):
+        assert np.array_equal(getattr(whole, name), getattr(pieces, name)), name
+
+
+def test_accuracies_are_measured_on_some_of_a_large_corpus(tmp_path, monkeypatch):
+    text = tokens(access(tmp_path, documents=400))
+    assert np.array_equal(text.examined, text.held_out)
+    monkeypatch.setattr("tasks.corpus.text._EXAMINED", int(text.tokens(text.held_out).sum()) // 3)
+    assert np.array_equal(text.examined, text.held_out[::4])
+    assert not set(text.training) & set(text.held_out)
 
 
 def test_what_was_prepared_is_taken_from_the_cache(tmp_path, monkeypatch):

@@ -12,6 +12,8 @@ from tiny_corpus import access, tokens
 from methods.pretraining.corpus import stream as work_stream
 from methods.pretraining.settings import TextTraining
 from tasks.corpus import segments
+from tasks.corpus.access import CorpusAccess
+from tasks.corpus.declaration import Corpus
 from tasks.corpus.masking import choose, corrupt, draw_lengths
 from tasks.corpus.segments import NO_LABEL, spans
 from tasks.corpus.stream import _SEGMENTS, Position, Stream
@@ -347,6 +349,33 @@ def test_evaluation_sees_every_example_once(text):
 def test_a_corpus_smaller_than_a_batch_is_refused(text):
     with pytest.raises(BadInput, match="fewer than a batch of 100000"):
         next(iter(stream(text, batch_size=100_000)))
+
+
+def test_a_corpus_without_pairs_is_refused_where_pairs_are_to_be_learnt(text, tmp_path):
+    (tmp_path / "single").mkdir()
+    (tmp_path / "single" / "a.txt").write_text("\n\n".join(f"dawn noon {'ba ' * (i % 7)}" for i in range(60)))
+    single = CorpusAccess(Corpus(source="single").located(tmp_path), tmp_path / "cache").text(text.tokenizer)
+    with pytest.raises(BadInput, match=r"none of \d+ examples has two segments.*objective: mlm"):
+        next(iter(stream(single, "sop", batch_size=4)))
+    assert (next(iter(stream(single, "none", batch_size=4))).pairs == NO_LABEL).all()
+
+
+def test_blocks_that_never_fill_a_batch_are_refused(text, monkeypatch):
+    monkeypatch.setattr("tasks.corpus.stream._BLOCK", 1)
+    monkeypatch.setattr("tasks.corpus.stream._BATCHES", 0)
+    with pytest.raises(BadInput, match="never fill a batch of 64"):
+        next(iter(stream(text, batch_size=64)))
+
+
+def test_the_next_phase_goes_on_in_the_block_that_is_cut(text, monkeypatch):
+    whole = stream(text)
+    taken = [next(batches) for batches in [iter(whole)] for _ in range(3)]
+    monkeypatch.setattr("tasks.corpus.stream.spans", lambda *_, **__: pytest.fail("cut again"))
+    again = next(iter(whole))
+    monkeypatch.undo()
+    direct = next(iter(stream(text, position=Position(0, 0, 3))))
+    assert torch.equal(again.inputs["input_ids"], direct.inputs["input_ids"])
+    assert not torch.equal(again.inputs["input_ids"], taken[-1].inputs["input_ids"])
 
 
 @pytest.mark.parametrize("blocks", [1, 5])

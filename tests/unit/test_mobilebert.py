@@ -187,6 +187,8 @@ def test_what_is_needed_depends_on_where_it_starts():
         (MobileBertTransfer, {"inner": 18}, "not divisible by the 4 heads"),
         (MobileBertTransfer, {"vocabulary": 4000}, "not the teacher's, 8000"),
         (MobileBertTransfer, {"attention": False, "feature_maps": "none"}, "say strategy: none"),
+        (MobileBertTransfer, {"length": 128}, "more than the teacher's, 64"),
+        (MobileBertTransfer, {"warmup": 0.3}, "a schedule of their own"),
         (MobileBertTransfer, {"alpha": 1.5}, "less than or equal to 1"),
     ],
 )

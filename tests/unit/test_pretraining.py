@@ -339,6 +339,8 @@ def test_a_corpus_smaller_than_the_batch_as_written_is_refused(tmp_path):
         ({"tokens": 5, "steps": 5}, "tokens or steps"),
         ({"batch_size": 10, "accumulation": 3}, "3 equal parts"),
         ({"length": 1024}, "at most 512"),
+        ({"steps": 1}, "make one optimiser step"),
+        ({"tokens": 1000}, "make one optimiser step"),
         ({"warm_start": True, "hidden": 64}, "takes hidden from"),
     ],
 )

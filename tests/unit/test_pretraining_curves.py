@@ -56,7 +56,7 @@ def encoder(loss: float, steps: int = 200, **fields) -> Record:
         for step in range(50, steps + 1, 50)
     ]
     notes = {"steps": steps, "curve": curve, "held_out": held_out(loss, 0.7), "unigram_entropy": ENTROPY}
-    notes["tokens_per_second"] = 2000.0
+    notes |= {"tokens": steps * 500, "tokens_per_second": 2000.0}
     return record(PretrainedEncoder(**fields), {"pretraining": notes}, steps)
 
 
@@ -96,6 +96,12 @@ def test_what_has_learnt_no_more_than_frequencies_is_said():
     below = findings.summary.columns.index("below entropy by")
     assert (learnt[below], idle[below]) == (pytest.approx(0.5), pytest.approx(-0.2))
     check_files(findings, "pretraining-curves")
+
+
+def test_what_a_fitted_head_has_read_is_no_training():
+    begun = encoder(6.5)
+    read = begun.model_copy(update={"cost": begun.cost.model_copy(update={"tokens": 150_000})})
+    assert [row["tokens"] for row in rows(report(read).table)] == ["25000", "50000", "75000", "100000"]
 
 
 def test_steps_and_tokens_are_counted_through_all_phases():

@@ -56,8 +56,13 @@ class MobileBertTransfer(
             mine, theirs = getattr(self, field), getattr(self.teacher, field)
             if mine != theirs:
                 raise ValueError(f"{field} {mine} is not the teacher's, {theirs}; say the same in both")
-        if self.length > POSITIONS:
-            raise ValueError(f"length: at most {POSITIONS}, the rows of the position table")
+        if self.length > self.teacher.length:
+            raise ValueError(
+                f"length {self.length} is more than the teacher's, {self.teacher.length}, which never learnt "
+                "the positions behind; say the same in both"
+            )
+        if "warmup" in self.changed():
+            raise ValueError("warmup: the phases have a schedule of their own; leave it out")
         width = self.inner if self.bottleneck else self.teacher.hidden
         if width % self.teacher.heads:
             raise ValueError(f"a block of width {width} is not divisible by the {self.teacher.heads} heads")

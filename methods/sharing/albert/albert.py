@@ -13,8 +13,11 @@ from methods.settings import Rate
 from tasks.errors import BadInput
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from transformers import PreTrainedModel
 
+    from methods.pretrained import Source
     from methods.run import Run
     from tasks.task import Task
 
@@ -37,6 +40,7 @@ PAPER = {
     "mrpc": Recipe(200, 2e-5, 800, 32),
     "qnli": Recipe(1986, 1e-5, 33112, 32),
     "rte": Recipe(200, 3e-5, 800, 32, dropout=0.1),
+    "mnli": Recipe(1000, 3e-5, 10000, 128),
 }
 """`run_glue.sh` of the released code; texts are cut at 512 tokens there."""
 
@@ -69,6 +73,11 @@ class Albert(
     def prerequisites(self) -> tuple[PretrainedEncoder, ...]:
         """The pre-training, unless a released checkpoint is fine-tuned."""
         return (self.pretrained,) if isinstance(self.pretrained, PretrainedEncoder) else ()
+
+    def check_models(self, model: Source, models: Mapping[str, Source]) -> None:
+        """Refuse a warm start from an encoder that it cannot begin with, see `PretrainedEncoder`."""
+        for encoder in self.prerequisites():
+            encoder.check_models(model, models)
 
     def models(self) -> tuple[str, ...]:
         """The released checkpoint."""

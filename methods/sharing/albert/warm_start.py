@@ -8,7 +8,6 @@ from transformers import AutoModel, PreTrainedModel
 from methods.pretrained import Source
 from methods.sharing.albert.model import CompactAlbertConfig, CompactAlbertModel
 from methods.sharing.factorised import factorise
-from tasks.errors import BadInput
 
 _CALIBRATED = 64
 """Positions on which the projection is fitted."""
@@ -18,7 +17,7 @@ _CALIBRATED = 64
 def from_encoder(
     source: Source, *, layers: int, embedding: int, share: str, groups: int, dropout: float
 ) -> CompactAlbertModel:
-    """Cut a compact encoder out of a BERT.
+    """Cut a compact encoder out of a BERT, as deep at least and as wide (`PretrainedEncoder.check_models`).
 
     Where E is below H, the word table is factorised by SVD, its rows scaled to a mean norm of one; position
     and type tables follow by least squares. As the norm now stands at width E, the projection to H is fitted
@@ -26,16 +25,12 @@ def from_encoder(
     of L starts as layer floor(i D / L) of the BERT's D; a shared one as the first of its group.
 
     Raises:
-        BadInput: the encoder is no BERT, has fewer layers, or is narrower than `embedding`.
+        BadInput: the encoder is narrower than `embedding`.
     """
     theirs = AutoModel.from_pretrained(
         source.path, revision=source.revision or "main", dtype=torch.float32
     ).eval()
-    if theirs.config.model_type != "bert":
-        raise BadInput(f"warm_start: needs a BERT, and {source.id!r} is a {theirs.config.model_type!r}")
     depth = theirs.config.num_hidden_layers
-    if layers > depth:
-        raise BadInput(f"layers: {layers} asked for, but {source.id!r} has {depth} to start from")
     described = theirs.config.to_dict()
     kept = {name: described[name] for name in _SHAPE}
     config = CompactAlbertConfig(
