@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
 
 from benchmark.assignment import Assignment
-from methods.run import Report
+
+if TYPE_CHECKING:
+    # It brings torch and transformers, which the driver has no use for.
+    from methods.run import Report
 
 Message = tuple[str, int, dict[str, float], float]
 """(fingerprint, step, metrics, unix time)."""

@@ -284,6 +284,8 @@ def _quiet() -> None:
     """Switch off what Ray reports, prints and logs by itself; the user's own settings win."""
     for name, value in {
         "RAY_USAGE_STATS_ENABLED": "0",
+        # A worker per CPU, started ahead: ours have a runtime environment and are others.
+        "RAY_prestart_worker_first_driver": "0",
         "RAY_AIR_NEW_OUTPUT": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_DEDUP_LOGS": "0",

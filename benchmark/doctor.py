@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 
 from benchmark import environment
-from tasks.errors import BadInput
+from tasks.errors import BadInput, first_line
 
-_SHOWN = ("leanboard", "torch", "transformers", "datasets", "ray", "mlflow", "pandas", "scipy")
+_SHOWN = ("leanboard", "torch", "transformers", "datasets", "ray", "mlflow", "scipy")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ def _installed(name: str) -> Finding:
     try:
         return Finding(name, version(name))
     except PackageNotFoundError:
-        return Finding(name, "is not installed; run: pip install leanboard", ok=False)
+        return Finding(
+            name, "is not installed; in the checkout run: pip install -c constraints.txt .", ok=False
+        )
 
 
 def _cores() -> Finding:
@@ -78,16 +80,14 @@ def _ray() -> Finding:
 
     try:
         with connected(None, offline=True, cpus=1):
-            answer = ray.get(ray.remote(num_cpus=1)(_import_ours).remote())
+            ray.get(ray.remote(num_cpus=1)(_import_ours).remote())
     except Exception as error:
         return Finding("Ray", f"does not start: {error}", ok=False)
-    return Finding("Ray", f"starts, and a worker imports our packages ({answer})")
+    return Finding("Ray", "starts, and a worker imports our packages")
 
 
-def _import_ours() -> str:
-    import benchmark
-
-    return str(Path(benchmark.__file__).parent.name)
+def _import_ours() -> None:
+    import benchmark.trial  # noqa: F401 - with it all that a trial needs
 
 
 def _mlflow() -> Finding:
@@ -133,7 +133,7 @@ def _hub(offline: bool) -> Finding:
     try:
         api.dataset_info("nyu-mll/glue", timeout=10)
     except Exception as error:  # What the Hub's HTTP client raises depends on the client's version.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         found = (
             f"{api.endpoint} cannot be reached ({reason}); folders, `bundled`, `minilm` and what was fetched "
             "before can be used"

@@ -33,7 +33,8 @@ def measure(
         known = {name: set(latency.load(job.store, records, settings, name)) for name in manifest.machines}
         timed = cluster.measure_latency(wanted, known, settings, device, threads)
     except (BadInput, RuntimeError, RayError) as error:
-        reason = str(error).strip().splitlines()[-1]
+        # Ray puts a remote traceback first and the error itself last.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         console.print(f"[yellow]latency was not measured: {escape(reason)}[/]", soft_wrap=True)
         return manifest
     if timed:

@@ -24,12 +24,15 @@ from benchmark.plan import Node
 from benchmark.queue import Queue
 from benchmark.store import Store
 from reports.record import Failure, FailureKind
+from tasks.errors import BadInput
 
 # Tune's controller slows with every trial it keeps; larger plans are consecutive runs in one Ray session.
 TRIALS_PER_RUN = 2000
 _FETCH_SECONDS = 0.5
 # How far a worker's clock may be ahead of the driver's.
 _CLOCK_SECONDS = 5
+# How long a network file system may hide from the driver what a worker has written.
+_APPEARS_SECONDS = 30
 
 
 class Watcher(Protocol):
@@ -79,6 +82,7 @@ def run(
         interrupts: what signals have come; looked at several times a second.
 
     Raises:
+        BadInput: a record was written where nobody else sees it.
         Interrupted: a signal came.
     """
     # With a searcher Tune keeps a single pending trial unless told otherwise, and slots stand idle.
@@ -174,6 +178,7 @@ class _Handler(_Unsaved, tune.Callback):
         self.mailbox_name = f"leanboard-mailbox-{uuid.uuid4().hex}"
         self.mailbox = self._mailbox()
         self.attempts: dict[str, Attempt] = {}
+        self.unseen: Node | None = None
         self._fetching: Any = None
         self._fetched = 0.0
 
@@ -188,6 +193,9 @@ class _Handler(_Unsaved, tune.Callback):
     def ended(self, outcome: Outcome) -> None:
         node = self.queue.nodes[outcome.fingerprint]
         if outcome.status == "done":
+            if not self._appears(node):
+                self.unseen = node
+                return
             self.queue.complete(outcome.fingerprint)
             self.watcher.ended(node, outcome)
             return
@@ -235,6 +243,26 @@ class _Handler(_Unsaved, tune.Callback):
             self._fetching = None
         self.watcher.tick()
         self.interrupts.check()
+        # Only here does Tune let an exception through; from its searcher it would take it for a dead worker.
+        if self.unseen:
+            raise BadInput(
+                f"output {self.store.url}: the worker of {self.unseen.name} says it is done, but its record "
+                "is not there, so the node it ran on does not see this output; use a folder that all nodes "
+                "share or an object store, e.g. -o s3://bucket/runs, and run again"
+            )
+
+    def _appears(self, node: Node) -> bool:
+        """Whether the record of a node that is done is where others see it.
+
+        Nodes of the cluster that are there at the start are asked before (`cluster.check_store`); one that
+        an autoscaler adds, or that loses its mount, shows here.
+        """
+        until = time.monotonic() + _APPEARS_SECONDS
+        while not self.store.holds(node.fingerprint):
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.5)
+        return True
 
     def _is_whole(self, attempt: Attempt) -> bool:
         record = self.store.read(attempt.node.fingerprint)

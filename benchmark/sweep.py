@@ -113,13 +113,10 @@ def _run(job: Job, console: Console, options: Options, interrupts: Interrupts) -
             orphans.remove(job.store, job.plan.nodes.keys(), scan.records)
             manifest, scan = _work(job, missing, manifest, session, console, options, interrupts)
         records = list(scan.records.values())
-        pairs = [(method.label, task.name) for method in job.methods for task in job.tasks]
-        if wider:
-            rows = list(kept.scan(job.store).records.values())
-            pairs = [(method.label, task.name) for method in kept.sweep.methods for task in kept.sweep.tasks]
-        else:
-            kept, rows = manifest, records
-        published = publish(job.store, kept, rows, links=session.links(pairs))
+        shown = wider.with_studies(manifest) if wider else manifest
+        rows = list(shown.scan(job.store).records.values()) if wider else records
+        pairs = [(method.label, task.name) for method in shown.sweep.methods for task in shown.sweep.tasks]
+        published = publish(job.store, shown, rows, links=session.links(pairs))
         studies = publish_studies(job.store, manifest, records)
         failures = job.store.failures(job.plan.nodes.keys() - scan.records.keys())
         outcomes = (records, list(failures.values()))
@@ -159,7 +156,8 @@ def _work(
     interrupts: Interrupts,
 ) -> tuple[Manifest, Scan]:
     """Run the missing nodes on Ray, then time the models while nothing else runs."""
-    from benchmark import cluster
+    # All of Ray is imported before the mirror's thread imports mlflow: the two share packages.
+    from benchmark import cluster, ray_tune  # noqa: F401
 
     with cluster.connected(options.address, offline=job.offline, cpus=options.cpus):
         interrupts.listen()
@@ -198,7 +196,7 @@ def _run_nodes(
     interrupts: Interrupts,
 ) -> None:
     """Run nodes on the connected cluster once it has room for them."""
-    from benchmark import cluster, tuning
+    from benchmark import cluster, ray_tune
 
     slots = cluster.wait_for(job.distinct_resources, options.wait, console.print)
     if cluster.is_several():
@@ -210,7 +208,7 @@ def _run_nodes(
         queue = Queue(together)
         with Progress(console, queue, cached, slots) as progress:
             watcher = _Both(progress, session) if session else progress
-            tuning.run(
+            ray_tune.run(
                 queue, job.assignment, store=job.store, slots=slots, watcher=watcher, interrupts=interrupts
             )
 

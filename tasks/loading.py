@@ -8,14 +8,14 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from tasks.checks import check
-from tasks.errors import BadInput
+from tasks.errors import BadInput, first_line
 from tasks.task import Task
 
 if TYPE_CHECKING:
@@ -90,9 +90,10 @@ def _locate(task: Task, source: str) -> Path | _Pinned:
     path = match["path"]
     revision = match["revision"] or (task.revision if path == task.path else None)
     if not revision:
+        own = f" Task {task.name!r} is declared for 'data: {task.path}'." if path != task.path else ""
         raise BadInput(
             f"data: {source!r} is no folder, and as a Hub id it must name the commit, so that results stay "
-            f"comparable: '{path}@<40 hex digits>' (on the data set's page under Files, History)"
+            f"comparable: '{path}@<40 hex digits>' (on the data set's page under Files, History).{own}"
         )
     return _Pinned(path, revision)
 
@@ -187,8 +188,7 @@ def reason(error: BaseException) -> str:
     """Return the first line of the innermost cause: `datasets` wraps what went wrong."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = str(error).strip().splitlines()
-    first = lines[0] if lines else type(error).__name__
+    first = first_line(error)
     empty = _NO_DATA.search(first)
     return f"split {empty[1]!r} is empty" if empty else first
 
@@ -203,7 +203,8 @@ def _folder_digest(task: Task, folder: Path) -> str:
     return digest.hexdigest()
 
 
-@lru_cache
+# Without a limit: a corpus may have more files than any, and each trial asks for all of them in turn.
+@cache
 def file_digest(file: Path, size: int, mtime_ns: int) -> str:
     """Sha256 of a file; size and time are part of the cache's key, so a changed file is read anew."""
     with file.open("rb") as opened:

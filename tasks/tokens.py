@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.errors import BadInput
+from tasks.errors import BadInput, first_line
 from tasks.examples import Examples
 from tasks.loading import identity, load
 from tasks.task import Task
@@ -87,8 +87,7 @@ def tokenizer(source: str, revision: str | None, offline: bool = False) -> Token
     try:
         backend = AutoTokenizer.from_pretrained(source, revision=revision, local_files_only=offline)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BadInput(f"model: the tokenizer of {source!r} cannot be loaded: {reason}") from error
+        raise BadInput(f"model: the tokenizer of {source!r} cannot be loaded: {first_line(error)}") from error
     if not backend.is_fast or backend.pad_token_id is None:
         lack = "padding token" if backend.is_fast else "fast tokenizer (tokenizer.json)"
         raise BadInput(f"model: {source!r} has no {lack}; take an encoder that has one")

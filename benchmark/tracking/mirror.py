@@ -49,10 +49,13 @@ class Report:
     @property
     def warning(self) -> str:
         """One line for the user; empty if MLflow shows everything."""
-        if not self.lost:
-            return ""
-        events = f"{self.lost} of {self.lost + self.written} events"
-        return f"MLflow at {self.place.shown} misses {events} ({self.error}); `leanboard sync` repairs"
+        parts = []
+        if self.lost:
+            events = f"{self.lost} of {self.lost + self.written} events"
+            parts.append(f"misses {events} ({self.error}); `leanboard sync` repairs")
+        if self.points_lost:
+            parts.append(f"has lost {self.points_lost} points of live curves for good")
+        return f"MLflow at {self.place.shown} {', and '.join(parts)}" if parts else ""
 
 
 @dataclass
@@ -290,6 +293,7 @@ class Mirror:
             self._runs.end(self._interrupted)
             state.remember(self._store, self._place, self._sheet, self._runs)
         except Exception as error:
+            self._report.lost += 1
             self._report.error = one_line(error)
 
 

