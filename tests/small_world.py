@@ -234,6 +234,7 @@ class World:
             "HF_HOME": str(self.folder / "hf"),
             "PYTHONPATH": str(self.folder / "plug-in"),
             "OMP_NUM_THREADS": "1",
+            "RAY_worker_niceness": "0",
             "COLUMNS": "200",
             **self.environment,
         }

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from transformers import PreTrainedModel
@@ -37,6 +37,11 @@ class Goal:
     start: PreTrainedModel
     """The model before any pruning; never changed."""
 
+    @cached_property
+    def _whole(self) -> float:
+        """The measure of the start model, which a bisection asks for at every step."""
+        return _MEASURES[self.axis](self.start)
+
     def removed(self, model: PreTrainedModel) -> float:
         """Return the share that `model`, made from the start model, is already without.
 
@@ -45,7 +50,7 @@ class Goal:
         """
         if self.axis == "latency":
             return 1 - _relative_time(model, self.start)
-        return 1 - _MEASURES[self.axis](model) / _MEASURES[self.axis](self.start)
+        return 1 - _MEASURES[self.axis](model) / self._whole
 
     def needed(self, model: PreTrainedModel, available: int, cut: Cut) -> int:
         """Return how many more units must go: of heads and neurons the share rounded down, else the fewest.
@@ -78,7 +83,7 @@ class Goal:
         return reached
 
     def _wanted(self, left: int) -> int:
-        total = _MEASURES[self.axis](self.start)
+        total = round(self._whole)
         wanted = heads_to_remove(total, self.share)
         if wanted == 0:
             # The share in thousandths that removes one, rounded up.

@@ -55,10 +55,12 @@ def test_the_sweep_is_planned_without_a_network(world, sweep, prefetched):
     assert json.loads(done.out)["to_run"] == 2
 
 
-def test_doctor_finds_the_sweeps_model_and_data(world, sweep, prefetched):
+def test_doctor_starts_what_a_run_needs_and_finds_the_sweeps_model_and_data(world, sweep, prefetched):
     done = world.call("doctor", sweep, "--offline", "--json")
     found = {finding["what"]: finding for finding in json.loads(done.out)}
     assert done.code == 0, done.text
+    assert {"leanboard", "torch", "Ray", "MLflow", "data bundled"} <= set(found)
+    assert found["Ray"]["ok"] and found["MLflow"]["ok"]
     assert found["model"]["found"].startswith(MODEL)
     assert found["data rte"]["found"] == "320 train, 80 validation"
 

@@ -16,7 +16,7 @@ SWEEP = {
     "model": "minilm",
     "tasks": ["SST-2", "rte"],
     "methods": ["finetune", {"sixteen-heads": {"heads": 0.3, "examples": 32}}],
-    "seeds": 2,
+    "seeds": 1,
     "latency": None,
     "train": {"epochs": 1, "max_length": 64, "learning_rate": 1e-4},
 }
@@ -29,11 +29,11 @@ def test_real_tasks_and_weights_go_the_same_way(tmp_path):
     done = world.call("run", "real.yaml", "--limit", "160")
     assert done.code == 0, done.text
     output = Path(tmp_path / "runs/real")
-    assert len(records(output)) == 2 * 2 * 2
+    assert len(records(output)) == 2 * 2
     for record in records(output).values():
         assert record["data"]["rows"]["validation"] == task(record["task"]).rows["validation"]
     assert set(attempts(output).values()) == {1}
-    assert all(row["seeds"] == [1, 2] for row in board(output)["rows"])
+    assert all(row["seeds"] == [1] for row in board(output)["rows"])
     again = world.call("run", "real.yaml", "--limit", "160")
-    assert again.code == 0 and "0 run now, 8 cached" in again.out, again.text
+    assert again.code == 0 and "0 run now, 4 cached" in again.out, again.text
     assert set(attempts(output).values()) == {1}

@@ -203,8 +203,12 @@ def mended(world, output) -> tuple[Done, Path, dict, dict]:
     file.write_bytes(bytes(content))
     heads = {"sixteen-heads": {"heads": {"grid": [0.25, 0.5]}}}
     world.sweep("grown", methods=["finetune", heads, {"kd": {"layers": 1}}])
-    done = world.call("run", "grown.yaml", "--rerun", "kd:layers=1", "--set", "timeout=200")
+    again = ("--rerun", "kd:layers=1", "--keep", "kd:layers=1", "--keep", "sixteen-heads:heads=0.5")
+    done = world.call("run", "grown.yaml", *again, "--set", "timeout=200", "--cpus", "1")
     return done, copy, before, records(copy)
+
+
+KEPT = ("kd:layers=1", "sixteen-heads:heads=0.5")
 
 
 def made_again(before: dict, after: dict) -> set[str]:
@@ -222,8 +226,9 @@ def test_a_damaged_record_is_reported_and_made_again_with_the_same_result(mended
 
 def test_only_what_must_be_is_made_again(mended):
     _, copy, before, after = mended
-    new = {f"sixteen-heads:heads=0.25.{task}.{seed}" for task in ("rte", "sst2") for seed in (1, 2)}
-    again = {f"kd:layers=1.{task}.{seed}" for task in ("rte", "sst2") for seed in (1, 2)}
+    pairs = [(task, seed) for task in ("rte", "sst2") for seed in (1, 2)]
+    new = {f"sixteen-heads:heads=0.25.{task}.{seed}" for task, seed in pairs}
+    again = {f"{label}.{task}.{seed}" for label in KEPT for task, seed in pairs}
     assert made_again(before, after) == new | again | {"finetune.sst2.2"}
     twice = {after[name]["fingerprint"] for name in again | {"finetune.sst2.2"}}
     assert {key for key, count in attempts(copy).items() if count > 1} == twice
@@ -235,6 +240,25 @@ def test_trials_made_again_give_the_same_scores_whatever_ran_before(mended):
         assert after[name]["scores"] == before[name]["scores"]
         assert after[name]["notes"] == before[name]["notes"]
         assert after[name]["cost"] == before[name]["cost"]
+
+
+def test_the_models_that_were_asked_for_are_kept_and_can_be_loaded(mended):
+    from methods import checkpoint, encoders
+
+    done, copy, _, after = mended
+    for label in KEPT:
+        line = next(line for line in done.out.splitlines() if line.startswith(f"Model of {label}.rte.1: "))
+        model = checkpoint.load(Path(line.split(": ", 1)[1]))
+        record = after[f"{label}.rte.1"]
+        assert encoders.parameters(model).total == record["model"]["parameters"]["total"]
+    roles = {
+        name
+        for role, one in after.items()
+        for name in one["files"]
+        if role.startswith("sixteen-heads:heads=0.25")
+    }
+    assert not any(role.startswith("result/") for role in roles), "a model that nobody asked for is kept"
+    assert copy.exists()
 
 
 def test_a_grid_is_rows_of_their_own(mended):

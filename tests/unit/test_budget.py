@@ -81,8 +81,11 @@ def test_bad_fields_are_refused(name, fields):
     assert error.value.error_count() == 1
 
 
-@pytest.mark.parametrize("method", ORDERED)
-@pytest.mark.parametrize("kind", KINDS)
+# What a kind of encoder loses does not depend on the order in which it loses it.
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [*((kind, ORDERED[0]) for kind in KINDS), *(("bert", method) for method in ORDERED[1:])],
+)
 def test_parameters_and_flops_fall_by_the_share_and_by_no_head_more(kind, method, tmp_path):
     run = head_pruning_run(tmp_path, kind)
     start = run.start()
