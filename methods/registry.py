@@ -13,7 +13,7 @@ from tasks.errors import BadInput, did_you_mean
 GROUP = "leanboard.methods"
 STUDY_GROUP = "leanboard.studies"
 
-BUILT_IN = {
+METHODS = {
     "finetune": "methods.baselines.finetune:Finetune",
     "finetune-more": "methods.baselines.finetune_more:FinetuneMore",
     "random-heads": "methods.pruning.random_heads:RandomHeads",
@@ -24,8 +24,6 @@ BUILT_IN = {
     "greedy-heads": "methods.pruning.greedy_heads:GreedyHeads",
     "sixteen-heads": "methods.pruning.sixteen_heads:SixteenHeads",
     "ffn-neurons": "methods.pruning.ffn_neurons:FfnNeurons",
-    "teacher-outputs": "methods.distillation.teacher_outputs:TeacherOutputs",
-    "teacher-states": "methods.distillation.teacher_states:TeacherStates",
     "kd": "methods.distillation.kd:KnowledgeDistillation",
     "patient-kd": "methods.distillation.patient_kd:PatientKD",
     "distilbert": "methods.distillation.distilbert:DistilBERT",
@@ -33,18 +31,16 @@ BUILT_IN = {
     "pea-kd": "methods.distillation.pea_kd:PeaKD",
     "shared-layers": "methods.sharing.shared_layers:SharedLayers",
     "albert": "methods.sharing.albert.albert:Albert",
+    "mobilebert": "methods.compact.mobilebert.mobilebert:MobileBert",
+}
+PREREQUISITES = {
+    "teacher-outputs": "methods.distillation.teacher_outputs:TeacherOutputs",
+    "teacher-states": "methods.distillation.teacher_states:TeacherStates",
     "pretrained-encoder": "methods.pretraining.encoder:PretrainedEncoder",
     "ib-bert-teacher": "methods.compact.mobilebert.ib_bert_teacher:IbBertTeacher",
     "mobilebert-transfer": "methods.compact.mobilebert.mobilebert_transfer:MobileBertTransfer",
-    "mobilebert": "methods.compact.mobilebert.mobilebert:MobileBert",
 }
-_PREREQUISITES = {
-    "teacher-outputs",
-    "teacher-states",
-    "pretrained-encoder",
-    "ib-bert-teacher",
-    "mobilebert-transfer",
-}
+BUILT_IN = METHODS | PREREQUISITES
 
 STUDIES = {
     "head-ablation": "methods.studies.head_ablation:HeadAblation",
@@ -74,8 +70,9 @@ def find(name: str) -> type[Work]:
     """
     addresses = _addresses()
     if name not in addresses:
-        known = [*(BUILT_IN.keys() - _PREREQUISITES), *(addresses.keys() - BUILT_IN.keys())]
-        raise BadInput(f"unknown method {name!r}; {did_you_mean(name, known)}")
+        raise BadInput(
+            f"unknown method {name!r}; {did_you_mean(name, addresses.keys() - PREREQUISITES.keys())}"
+        )
     return resolve(addresses[name])
 
 
@@ -103,14 +100,10 @@ def _study(address: str) -> type[Study]:
     return work
 
 
-def works() -> dict[str, type[Work]]:
-    """Every method and prerequisite by name."""
-    return {name: resolve(address) for name, address in _addresses().items()}
-
-
 def methods() -> dict[str, type[Method]]:
     """Every method by name; prerequisites are left out."""
-    return {name: work for name, work in works().items() if issubclass(work, Method)}
+    found = {name: resolve(address) for name, address in _addresses().items()}
+    return {name: work for name, work in found.items() if issubclass(work, Method)}
 
 
 def address(work: type[Work]) -> str:

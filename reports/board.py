@@ -33,6 +33,16 @@ class TaskFacts(_Plain):
     teacher_parameters: int | None = None
     """Parameters of the start model; those of the baseline when absent."""
 
+    @property
+    def long_name(self) -> str:
+        """How figures and sentences write the task."""
+        return self.title or self.name
+
+    @property
+    def short_name(self) -> str:
+        """How columns write the task."""
+        return self.short or self.name
+
 
 class MethodFacts(_Plain):
     """One row of the sweep: a method with its fields, under its label."""

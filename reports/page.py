@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from reports.board import Leaderboard, Row, TaskFacts
+from reports.board import Leaderboard, Row
 from reports.names import short_names
 from reports.plots import FAMILIES, inline
 from reports.sparks import change_scale, forest, score_scale, strip
@@ -56,15 +56,10 @@ def to_html(board: Leaderboard, figures: Mapping[str, str]) -> str:
             sentences=[(row, sentence(row, board)) for row in apart],
             together=[names[row.label] for row in together],
             papers={m.label: m.paper for m in board.sweep.methods},
-            titles={task.name: title(task) for task in board.sweep.tasks},
+            titles={task.name: task.short_name for task in board.sweep.tasks},
             families=[f for f in FAMILIES if any(m.family == f for m in board.sweep.methods)],
         )
     )
-
-
-def title(task: TaskFacts) -> str:
-    """Return how a task is written."""
-    return task.short or task.name
 
 
 def sentence(row: Row, board: Leaderboard) -> str:

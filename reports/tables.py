@@ -116,7 +116,7 @@ def to_markdown(board: Leaderboard) -> str:
         if task.name in board.majority:
             facts.append(f"the constant predictor has {board.majority[task.name]:.1f}")
         facts.append(f"differences within {task.margin:g} count as equivalent")
-        parts += [f"## {task.short or task.name}: {task.primary}", f"{'; '.join(facts)}."]
+        parts += [f"## {task.short_name}: {task.primary}", f"{'; '.join(facts)}."]
         parts.append(_table(board.of(task.name), sweep.baseline))
     parts += ["## Reasons", *_reasons(board)]
     if board.missing:

@@ -37,7 +37,9 @@ class DistilBERT(
     position embeddings and its taste for rare words belong to pre-training and are left out.
     """
 
-    init: Literal["pretrained", "finetuned"] = Field("finetuned", description="where its weights come from")
+    init: Literal["pretrained", "finetuned"] = Field(
+        "finetuned", description="weights of the encoder before fine-tuning, or of the teacher (finetuned)"
+    )
     take: Take = Field("skip", description="evenly spread layers, the `first` k, or a list counted from 1")
     temperature: float = Field(2, gt=0, description="softens teacher and student outputs")
     soft: float = Field(5, ge=0, description="weight of the teacher's outputs")

@@ -24,7 +24,9 @@ class StudentFields(Settings):
     layers: int | None = Field(
         None, ge=1, description="layers of the student; by default half of the model's"
     )
-    init: Literal["pretrained", "finetuned"] = Field("pretrained", description="where its weights come from")
+    init: Literal["pretrained", "finetuned"] = Field(
+        "pretrained", description="weights of the encoder before fine-tuning, or of the teacher (finetuned)"
+    )
     take: Take = Field(
         "first", description="first k layers, `skip` (evenly spread), or a list counted from 1"
     )
@@ -96,7 +98,9 @@ class CachedStates(Settings):
     """How the teacher's states are cached for students that follow them."""
 
     later: ClassVar[frozenset[str]] = frozenset({"cache"})
-    cache: Literal["bf16", "fp32"] = Field("bf16", description="numbers of the teacher's cached states")
+    cache: Literal["bf16", "fp32"] = Field(
+        "bf16", description="precision in which the teacher's states are kept on disk"
+    )
 
 
 class SoftTargets(Settings):

@@ -73,7 +73,9 @@ class PeaKD(
     ptp_learning_rate: Rate | None = Field(
         None, description="peak rate of PTP; by default that of distillation"
     )
-    objective: Literal["kd", "patient-kd"] = Field("patient-kd", description="what follows")
+    objective: Literal["kd", "patient-kd"] = Field(
+        "patient-kd", description="the distillation that follows PTP"
+    )
 
     @model_validator(mode="after")
     def _plain_kd_has_no_patience(self) -> Self:

@@ -66,7 +66,11 @@ class Budgeted(Recovery):
 
     shorthand: ClassVar[str]
 
-    budget: Budget | None = Field(None, description="another budget, instead of a share of the units")
+    budget: Budget | None = Field(
+        None,
+        description="another budget instead: {heads: 0.2}, {encoder_parameters: 0.1}, {flops: 0.2}, "
+        "{latency: 0.2} or {like: auber}",
+    )
 
     @model_validator(mode="before")
     @classmethod

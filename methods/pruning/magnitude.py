@@ -1,4 +1,4 @@
-"""Sums of squares of what a head or a feed-forward neuron is made of."""
+"""Size of the weights that a head or a feed-forward neuron is made of."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from reports.board import SweepFacts, TaskFacts
 from reports.decisions import RESULT
 from reports.studies.figures import intervals, legend, name_places, panels
 from reports.studies.pretrained import Encoder, Group, Question
-from reports.studies.steps import TESTED, Change, Compared, Pair, compare_pairs
+from reports.studies.row_changes import TESTED, Change, Compared, Pair, compare_pairs
 from reports.trials import Trials
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Block:
         for task in self.tasks:
             changes = [(name(own), self.change(own, base, task)) for own in encoders]
             if parts := [f"{called} {change.in_words()}" for called, change in changes if change]:
-                title = task.title or task.name
+                title = task.long_name
                 yield f"{where}, {title}, points against {name(base)}: {'; '.join(parts)}."
 
 
@@ -122,7 +122,7 @@ def unlearnt(group: Group, name: Name) -> Iterator[str]:
 
 def task_heads(sweep: SweepFacts) -> list[str]:
     """Heads of `Block.cells`."""
-    names = [task.short or task.name for task in sweep.tasks]
+    names = [task.short_name for task in sweep.tasks]
     return [head for name in names for head in (name, f"{name}, change")]
 
 
@@ -167,7 +167,7 @@ def draw(found: Sequence[Block], questions: Sequence[Question], name: Name) -> F
         if question != "MLM":
             place_of[question].axhline(50, color=FAINT, linewidth=0.8, linestyle="--")
     for task in tasks.values():
-        frame(place_of[task.name], task.title or task.name, "", f"{task.primary} (points)")
+        frame(place_of[task.name], task.long_name, "", f"{task.primary} (points)")
     names: list[str] = []
     for number, block in enumerate(found):
         encoders, colour = block.group.encoders, PALETTE[number % len(PALETTE)]

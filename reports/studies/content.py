@@ -114,7 +114,7 @@ def collapsed_starts(sweep: SweepFacts, records: Iterable[Record]) -> list[str]:
         seeds = sorted({r.seed for r in own if r.teacher_collapse and r.teacher_collapse.collapsed})
         if seeds:
             found.append(
-                f"{task.title or task.name}: the start model collapsed ({in_words(seeds)}); what is found "
+                f"{task.long_name}: the start model collapsed ({in_words(seeds)}); what is found "
                 "there is of a model that has learnt nothing."
             )
     return found

@@ -15,7 +15,7 @@ from reports.record import Record
 from reports.statistics.replicates import REPLICATES
 from reports.studies import forest
 from reports.studies.content import Findings, Table, Variants
-from reports.studies.steps import AVERAGE, TESTED, Compared, Pair, compare_pairs
+from reports.studies.row_changes import AVERAGE, TESTED, Compared, Pair, compare_pairs
 from reports.trials import Trials, by_trial
 
 _RANDOM, _CONTROL = "random-heads", "finetune-more"

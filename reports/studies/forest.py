@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from reports.studies.figures import panels
-from reports.studies.steps import Change
+from reports.studies.row_changes import Change
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -193,7 +193,7 @@ def _extreme(changes: Mapping[Head, float], sign: int) -> str:
 
 
 def _conclude(a: _Ablation) -> list[str]:
-    total, title = len(a.single), a.task.title or a.task.name
+    total, title = len(a.single), a.task.long_name
     matter, hurt = a.over_seeds.matter("holm"), a.over_seeds.help("holm")
     matter_bh, hurt_bh = a.over_seeds.matter("bh"), a.over_seeds.help("bh")
     mcnemar_ = [tests["McNemar"] for tests in a.by_seed.values()]
@@ -224,7 +224,7 @@ def _draw(found: Sequence[_Ablation]) -> Figure:
         for layer, number in {*a.over_seeds.matter("holm"), *a.over_seeds.help("holm")}:
             colour = "white" if abs(changes[layer, number]) > 0.6 * limit else INK
             place.text(number, layer, "*", ha="center", va="center", color=colour, fontsize=11)
-        frame(place, a.task.title or a.task.name, "head", "layer")
+        frame(place, a.task.long_name, "head", "layer")
         place.grid(visible=False)
         place.set_yticks(range(layers))
         bar = figure.colorbar(image, ax=place)

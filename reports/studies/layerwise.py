@@ -148,7 +148,7 @@ def _weighed(task: TaskFacts, search: _Search, names: Mapping[str, str]) -> list
 
 def _weigh(task: TaskFacts, search: _Search, names: Mapping[str, str]) -> str:
     return (
-        f"{task.title or task.name}, {names[search.label]}, on the reward examples: pruning a layer changes "
+        f"{task.long_name}, {names[search.label]}, on the reward examples: pruning a layer changes "
         f"{search.by_pruning:+.1f} points on average, the training after it {search.by_training:+.1f}; of "
         f"{len(search.whole)} layers pruning lost on {len(search.made_up)}, and training made it up on "
         f"{sum(search.made_up)}."
@@ -180,7 +180,7 @@ def _summary(task: TaskFacts, line: _Line, names: Mapping[str, str], most: int) 
 
 def _conclude(task: TaskFacts, line: _Line, names: Mapping[str, str]) -> str:
     ends = line.changes(line.last)
-    where = f"{task.title or task.name}, {names[line.label]}"
+    where = f"{task.long_name}, {names[line.label]}"
     if not ends:
         return f"{where}: no start model to compare with."
     rising = sum(
@@ -211,7 +211,7 @@ def _draw(found: Sequence[tuple[TaskFacts, Sequence[_Line]]], names: Mapping[str
             place.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
             y = [statistics.median(scores) for scores in seeds]
             place.plot(x, y, "-o", color=colour, markersize=4, linewidth=1.4, label=names[line.label])
-        frame(place, task.title or task.name, "layers pruned", f"{task.primary} (points)")
+        frame(place, task.long_name, "layers pruned", f"{task.primary} (points)")
         place.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(figure, max(axes, key=lambda place: len(place.lines)))
     return figure

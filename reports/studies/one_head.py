@@ -133,7 +133,7 @@ def _conclude(each: _Layers) -> str:
     lost = f"; it is not in {', '.join(f'layer {layer}' for layer in losing)}" if losing else ""
     seeds = statistics.fmean(sum(p <= LEVEL for p in ps) for ps in each.mcnemar.values()) / len(each.records)
     return (
-        f"{each.task.title or each.task.name}, {seeds_in_words(each.records)}: one head is enough in "
+        f"{each.task.long_name}, {seeds_in_words(each.records)}: one head is enough in "
         f"{total - len(losing)} of {total} layers, as far as this data can tell (no significant loss after "
         f"Holm){lost}. Largest change: {effect.mean:+.2f} points in layer {worst} (95 % interval "
         f"{effect.low:+.2f} to {effect.high:+.2f}). Single models change significantly by McNemar in "
@@ -151,6 +151,6 @@ def _draw(found: Sequence[_Layers]) -> Figure:
             place.vlines(layer, effect.low, effect.high, color=colour, linewidth=2, alpha=0.5)
             place.plot([layer], [effect.mean], "o", color=colour, markersize=6)
         place.axhline(0, color=FAINT, linewidth=0.8)
-        frame(place, each.task.title or each.task.name, "layer with one head", "change (points, 95 %)")
+        frame(place, each.task.long_name, "layer with one head", "change (points, 95 %)")
         place.set_xticks(list(each.effects))
     return figure

@@ -134,7 +134,7 @@ def _on_quality(worth: dict[str, list[Taught]]) -> str:
 
 def _on_missing(missing: Sequence[str]) -> str:
     return (
-        f"onnxruntime was not measured: {' and '.join(missing)} not installed; install leanboard[onnx] and "
+        f"onnxruntime was not measured: {' and '.join(missing)} not installed; install the extra `onnx` and "
         "run the study again with --rerun."
     )
 

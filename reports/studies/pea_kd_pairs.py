@@ -7,7 +7,7 @@ from typing import Any
 
 from reports.board import SweepFacts
 from reports.studies.pea_kd_parts import PARTS, TEACHER, Cast
-from reports.studies.steps import Pair
+from reports.studies.row_changes import Pair
 
 Named = tuple[int, str, str]
 """Layers k, the part of a row, and that of the row it is compared with."""

@@ -154,7 +154,7 @@ def _conclude(task: TaskFacts, records: Sequence[Record], curves: Sequence[_Curv
     )
     others = ", ".join(f"{c.order} {c.free:.0%}" for c in rest)
     return (
-        f"{task.title or task.name}, {seeds_in_words(records)}: by importance {begins}. Largest share "
+        f"{task.long_name}, {seeds_in_words(records)}: by importance {begins}. Largest share "
         f"before a significant loss: importance {own.free:.0%}, {others}."
     )
 
@@ -179,6 +179,6 @@ def _draw(found: Sequence[tuple[TaskFacts, Sequence[_Curve]]]) -> Figure:
             place.plot(x, y, "-o", color=colour, markersize=3, linewidth=1.4, label=ORDERS[c.order])
             if (first := c.first_loss) is not None:
                 place.plot([x[first]], [y[first]], "o", color=colour, markersize=8, fillstyle="none")
-        frame(place, task.title or task.name, "heads removed (%)", f"{task.primary} (points)")
+        frame(place, task.long_name, "heads removed (%)", f"{task.primary} (points)")
     legend(figure, axes[0])
     return figure

@@ -30,7 +30,7 @@ from reports.studies.pretrained import (
     unfinished,
     unmeasured,
 )
-from reports.studies.steps import Pair
+from reports.studies.row_changes import Pair
 
 _NAMES = {"mlm": "none", "mlm+nsp": "NSP", "mlm+sop": "SOP", "mlm+sop-official": "SOP (released code)"}
 _WANTED = ("mlm", "mlm+nsp", "mlm+sop")

@@ -31,7 +31,7 @@ from reports.studies.pretrained import (
     unfinished,
     unmeasured,
 )
-from reports.studies.steps import Pair
+from reports.studies.row_changes import Pair
 
 _QUESTIONS: tuple[Question, ...] = ("MLM", "SOP")
 _ASK = (

@@ -100,7 +100,7 @@ def _conclude(task: TaskFacts, records: Sequence[Record], curves: Sequence[_Curv
         kept = c.kept(c.compared)
         parts.append(f"{c.percent:g} % of training " + ("nothing to keep" if kept is None else f"{kept:.0%}"))
     return (
-        f"{task.title or task.name}, {seeds_in_words(records)}: with {last.compared:.0%} of the heads gone "
+        f"{task.long_name}, {seeds_in_words(records)}: with {last.compared:.0%} of the heads gone "
         f"a checkpoint keeps of its own unpruned score: {', '.join(parts)}. Unpruned, the last one has "
         f"{last.mean(0.0):.1f} points and the first {curves[0].mean(0.0):.1f}."
     )
@@ -117,6 +117,6 @@ def _draw(found: Sequence[tuple[TaskFacts, Sequence[_Curve]]]) -> Figure:
             colour = colormaps["viridis_r"](0.1 + 0.85 * number / max(len(curves) - 1, 1))
             x, y = [100 * share for share in c.scores], [c.mean(share) for share in c.scores]
             place.plot(x, y, "-o", color=colour, markersize=3, linewidth=1.4, label=f"{c.percent:g} %")
-        frame(place, task.title or task.name, "heads removed (%)", f"{task.primary} (points)")
+        frame(place, task.long_name, "heads removed (%)", f"{task.primary} (points)")
     legend(figure, max(axes, key=lambda place: len(place.lines)))
     return figure

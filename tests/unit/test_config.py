@@ -50,6 +50,13 @@ def test_resources_by_method():
     sweep = sweep_of(LEAST + "resources:\n  cpu: 2\n  methods: {kd: {cpu: 1, gpu: 0.5}}\n")
     assert sweep.resources.of("kd").gpu == 0.5
     assert sweep.resources.of("finetune").cpu == 2
+    shared = sweep_of(
+        LEAST + "resources:\n  cpu: 2\n  gpu: 0.5\n  methods: {kd: {cpu: 4}, auber: {gpu: 1}}\n"
+    )
+    of = {method: shared.resources.of(method) for method in ("kd", "auber", "finetune")}
+    assert {method: (own.cpu, own.gpu) for method, own in of.items()} == {
+        **{"kd": (4, 0.5), "auber": (2, 1), "finetune": (2, 0.5)},
+    }
 
 
 def test_latency_may_be_switched_off():
@@ -191,7 +198,7 @@ def test_a_wrong_setting_is_named(file, setting, message):
 def test_a_file_without_a_name_is_called_after_the_file(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(LEAST.replace("name: first\n", ""))
-    assert load_sweep(path).name == "mine"
+    assert load_sweep(path).name == load_sweep(str(path)).name == "mine"
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "word\n", "3\n"])

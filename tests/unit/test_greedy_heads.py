@@ -46,6 +46,11 @@ def test_finds_the_best_set_of_independent_heads_and_keeps_one(values, chosen):
     assert len(calls) == len(set(calls)) == 1 + 4 + 3 + 2
 
 
+def test_the_length_it_takes_where_nothing_is_said_is_in_its_cost():
+    assert GreedyHeads().cost() == pytest.approx(GreedyHeads(epochs=3).cost())
+    assert GreedyHeads(steps=60).cost() < GreedyHeads().cost() < GreedyHeads(epochs=5).cost()
+
+
 def test_passes_through_a_fall_to_a_rise():
     metric = {frozenset(): 0, frozenset({2}): -0.5, frozenset({2, 1}): 1}
     measure, _ = counted(lambda removed: metric.get(removed, -1))

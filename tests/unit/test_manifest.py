@@ -107,7 +107,7 @@ def test_a_manifest_of_another_version_counts_as_none(tmp_path, content):
     (tmp_path / FILE).write_text(content)
     assert Manifest.read(Store(str(tmp_path))) is None
     with pytest.raises(
-        BadInput, match=r"holds no manifest\.json of this version; start with `leanboard run`"
+        BadInput, match=r"nothing was run there by this version .*; start with `leanboard run`"
     ):
         open_output(str(tmp_path))
 

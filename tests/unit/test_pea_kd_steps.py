@@ -16,7 +16,7 @@ from reports.decisions import RESULT, Decisions
 from reports.studies.content import Findings, Variants, render
 from reports.studies.pea_kd_parts import PARTS, cast
 from reports.studies.pea_kd_steps import report
-from reports.studies.steps import compare_pairs
+from reports.studies.row_changes import compare_pairs
 from reports.trials import by_trial
 from tasks.glue import MRPC
 

@@ -123,6 +123,17 @@ def test_a_start_model_without_weights_is_made_again_only_for_who_needs_it():
     assert names(built.missing(done(built, bare=("finetune", "sixteen-heads")))) == set()
 
 
+def test_a_row_whose_weights_are_asked_for_is_made_again_where_it_has_none():
+    built = one_task(Finetune(), SixteenHeads(), KnowledgeDistillation())
+    there = done(built, "finetune", "teacher-outputs", bare=("sixteen-heads", "kd"))
+    assert built.missing(there) == {}
+    (key,) = (key for key, node in built.nodes.items() if node.label == "kd")
+    built.keep([key])
+    assert key in built.kept
+    assert names(built.missing(there)) == {"kd.rte.1"}
+    assert built.missing(there | {key: True}) == {}
+
+
 def test_missing_keeps_the_order_of_the_plan():
     built = plan()
     found = list(built.missing(dict.fromkeys(list(built.nodes)[::3], True)))

@@ -20,7 +20,7 @@ from reports.record import Model, Parameters, Record
 from reports.studies import layer_distance, sentence_objective, sharing_ablation
 from reports.studies.content import render
 from reports.studies.pretrained import groups, pretrained
-from reports.studies.steps import compare_pairs
+from reports.studies.row_changes import compare_pairs
 from reports.trials import by_trial
 
 DRAWS = 500
