@@ -34,8 +34,11 @@ class SweepResources(Resources):
     )
 
     def of(self, method: str) -> Resources:
-        """Return the resources of one trial of `method`."""
-        return self.methods.get(method, Resources(cpu=self.cpu, gpu=self.gpu))
+        """Return the resources of one trial of `method`; what its exception leaves out is the sweep's."""
+        own = self.methods.get(method)
+        return Resources(
+            **{"cpu": self.cpu, "gpu": self.gpu, **(own.model_dump(exclude_unset=True) if own else {})}
+        )
 
 
 class LatencySettings(Settings):

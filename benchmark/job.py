@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +65,18 @@ class Job:
     def missing(self, scan: Scan, targets: Collection[str] | None = None) -> dict[str, Node]:
         """The nodes that must run, given what is in the store; `targets` as for `Plan.missing`."""
         return self.plan.missing(scan.results(), targets)
+
+    def keep(self, labels: Iterable[str]) -> None:
+        """Let the trained models of these rows stay in the store.
+
+        Raises:
+            BadInput: a label is none of the rows'.
+        """
+        known = {node.label for node in self.plan.trials()}
+        for label in labels:
+            if label not in known:
+                raise BadInput(f"--keep {label}: no row of this sweep; {did_you_mean(label, known)}")
+            self.plan.keep([node.fingerprint for node in self.plan.trials() if node.label == label])
 
     def resources(self, node: Node) -> Resources:
         """What the node's trial gets."""

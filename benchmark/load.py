@@ -17,7 +17,7 @@ from tasks.errors import BadInput, did_you_mean
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def load_sweep(path: Path, *, settings: Sequence[str] = (), **options: Any) -> Sweep:
+def load_sweep(path: str | Path, *, settings: Sequence[str] = (), **options: Any) -> Sweep:
     """Read and validate a sweep.
 
     Args:
@@ -28,6 +28,7 @@ def load_sweep(path: Path, *, settings: Sequence[str] = (), **options: Any) -> S
     Raises:
         BadInput: with file, line, key and advice.
     """
+    path = Path(path)
     source = yaml_source.read(path)
     if not isinstance(source.data, dict):
         raise BadInput(f"{path}: a sweep is a mapping of keys; `leanboard init` writes a commented one")
@@ -68,6 +69,10 @@ def _explain(model: type[BaseModel], issue: Any, data: Any, source: Source, at: 
             problem = "is missing; every sweep needs it"
         case "value_error":
             problem = str(issue["ctx"]["error"])
+        case "model_type" | "model_attributes_type":
+            problem = f"takes fields, e.g. {{field: value}}, not {issue['input']!r}"
+        case "tuple_type":
+            problem = f"takes a list, not {issue['input']!r}"
         case _:
             problem = f"{issue['msg'][0].lower()}{issue['msg'][1:]}, not {issue['input']!r}"
     return f"{where}: {key}: {problem}" if key else f"{where}: {problem}"

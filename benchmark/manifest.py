@@ -209,9 +209,13 @@ def open_output(target: str, output: str | None = None) -> tuple[Store, Manifest
     Raises:
         BadInput: nothing has been run there.
     """
-    if output is None and target.endswith(".zip"):
+    if target.endswith(".zip"):
         from benchmark.archive import open_archive
 
+        if output is not None:
+            raise BadInput(
+                f"-o {output}: an archive is unpacked below {cache_folder() / 'archives'}; leave -o out"
+            )
         return open_archive(Path(target))
     if output is None and target.endswith((".yaml", ".yml")):
         data = yaml_source.read(Path(target)).data
@@ -222,6 +226,7 @@ def open_output(target: str, output: str | None = None) -> tuple[Store, Manifest
     manifest = Manifest.read(store)
     if manifest is None:
         raise BadInput(
-            f"{root}: holds no {FILE} of this version; start with `leanboard run`, or name the folder with -o"
+            f"{root}: nothing was run there by this version (no {FILE}); start with `leanboard run`, or name "
+            "the folder with -o"
         )
     return store, manifest

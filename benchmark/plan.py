@@ -95,7 +95,9 @@ class Plan:
     studies: set[str] = field(default_factory=set)
     """Fingerprints of the trials that studies are made of."""
     kept: set[str] = field(default_factory=set)
-    """Fingerprints whose weights other nodes need."""
+    """Fingerprints whose weights stay: other nodes need them, or they were asked for."""
+    asked: set[str] = field(default_factory=set)
+    """Fingerprints of rows whose weights were asked for."""
 
     def decides(self, node: Node) -> dict[str, Any]:
         """Everything that decides the node's result: the content of its fingerprint."""
@@ -112,6 +114,11 @@ class Plan:
         """The nodes that stand on the leaderboard."""
         return (node for node in self.nodes.values() if node.fingerprint in self.rows)
 
+    def keep(self, keys: Collection[str]) -> None:
+        """Let the weights of these rows stay; one whose record has none is missing until it has."""
+        self.asked.update(keys)
+        self.kept.update(keys)
+
     def missing(self, done: Mapping[str, bool], targets: Collection[str] | None = None) -> dict[str, Node]:
         """Nodes that must run: targets without a record, and what they need and is not there.
 
@@ -120,7 +127,11 @@ class Plan:
             targets: what is to be there in the end; rows and studies by default.
         """
         wanted: set[str] = set()
-        stack = [target for target in (self.targets if targets is None else targets) if target not in done]
+        stack = [
+            target
+            for target in (self.targets if targets is None else targets)
+            if not done.get(target, False) and (target not in done or target in self.asked)
+        ]
         while stack:
             current = stack.pop()
             if current in wanted:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from methods import checkpoint
 from methods.fit import Diverged
-from methods.pruning.without import predict_without
+from methods.pruning.head_removal import predict_without
 from methods.run import Run
 from methods.study import Variant
 from reports import decisions

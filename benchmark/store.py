@@ -126,6 +126,10 @@ class Store(Root):
         except ValueError:
             return None
 
+    def holds(self, key: str) -> bool:
+        """Whether there is a record of a fingerprint, its files unchecked."""
+        return bool(self._text(key))
+
     def parse(self, key: str) -> Record:
         """The record of a fingerprint, its files unchecked: for one that was written just now."""
         return Record.model_validate_json(self._text(key))
@@ -136,8 +140,13 @@ class Store(Root):
         return None if content is None else Failure.model_validate(content)
 
     def open(self, record: Record, role: str) -> Any:
-        """Open one file of a record for reading, e.g. role `predictions`."""
+        """Open one file of a record for reading, e.g. role `predictions.parquet`."""
         return self.fs.open(self.path("records", record.fingerprint, record.files[role].path), "rb")
+
+    def place(self, record: Record, role: str) -> str:
+        """Path or URL of the folder that holds the record's files under `role`/."""
+        inside = next(file.path for name, file in record.files.items() if name.startswith(f"{role}/"))
+        return self.address("records", record.fingerprint, inside.split("/", 1)[0], role)
 
     def fetch(self, record: Record, role: str) -> Path:
         """A local folder with the record's files under `role`/ (e.g. `result`); downloads when remote."""
@@ -244,7 +253,7 @@ class Store(Root):
             self.fs.rm_file(path)
 
     def discard(self, key: str, attempts: Iterable[str]) -> None:
-        """Remove the payload of attempts whose record another one has replaced."""
+        """Remove the payload of attempts that no record names."""
         for attempt in attempts:
             for path in (
                 self.path("records", key, attempt),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from rich import box
@@ -14,6 +14,7 @@ from rich.table import Table
 from benchmark.cli import options
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
     from methods.method import Work
@@ -27,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
 def list_(
     what: Annotated[Literal["methods", "tasks", "studies"], typer.Argument(help="What to list.")],
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One of them, with its fields.", show_default=False)
+        str | None, typer.Argument(metavar="NAME", help="One of them, with its fields.", show_default=False)
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -64,9 +65,12 @@ def _print_entry(entry: dict[str, Any], console: Console) -> None:
         if key != "fields" and value not in ("", [], {}):
             console.print(f"[bold]{key}[/]  {_shown(value)}", highlight=False, soft_wrap=True)
     if entry.get("fields"):
-        table = Table("field", "default", "meaning", box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for column in ("field", "default", "values", "meaning"):
+            table.add_column(column, no_wrap=column == "field", overflow="fold")
         for name, field in entry["fields"].items():
-            table.add_row(name, escape(json.dumps(field["default"])), escape(field["meaning"]))
+            values = escape(" | ".join(field["values"]))
+            table.add_row(name, escape(json.dumps(field["default"])), values, escape(field["meaning"]))
         console.print(table)
 
 
@@ -104,17 +108,39 @@ def _purpose(work: type[Work]) -> str:
     return (work.__doc__ or "").strip().split("\n")[0]
 
 
-def _fields(work: type[Work]) -> dict[str, dict[str, Any]]:
-    return {
-        name: {"default": _default(field), "meaning": field.description or ""}
-        for name, field in work.model_fields.items()
-    }
-
-
-def _default(field: FieldInfo) -> Any:
+def _fields(model: type[BaseModel], prefix: str = "") -> dict[str, dict[str, Any]]:
+    """What each field is, those of settings within settings as `pair.strategy`."""
     from pydantic_core import to_jsonable_python
 
-    return to_jsonable_python(field.get_default(call_default_factory=True, validated_data={}))
+    found: dict[str, dict[str, Any]] = {}
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True, validated_data={})
+        inner = _settings(field)
+        found[prefix + name] = {
+            "default": {} if inner and default is not None else to_jsonable_python(default),
+            "values": _values(field),
+            "meaning": field.description or "",
+        }
+        if inner:
+            found |= _fields(inner, f"{prefix}{name}.")
+    return found
+
+
+def _values(field: FieldInfo) -> list[str]:
+    """The words a field takes; empty where it takes others too."""
+    return [str(word) for kind in _kinds(field) if get_origin(kind) is Literal for word in get_args(kind)]
+
+
+def _settings(field: FieldInfo) -> type[BaseModel] | None:
+    """The settings with fields of their own that a field takes."""
+    from pydantic import BaseModel, RootModel
+
+    own = [kind for kind in _kinds(field) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return next((kind for kind in own if not issubclass(kind, RootModel)), None)
+
+
+def _kinds(field: FieldInfo) -> tuple[Any, ...]:
+    return (field.annotation, *get_args(field.annotation))
 
 
 def _tasks() -> list[dict[str, Any]]:

@@ -78,7 +78,12 @@ def _last_lines(store: Store, failure: Failure) -> list[str]:
 
 def logs(
     trial: Annotated[
-        str, typer.Argument(help="A trial as progress shows it: label.task.seed.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="TRIAL",
+            help="A trial as progress shows it: label.task.seed, e.g. kd:layers=3.rte.1.",
+            show_default=False,
+        ),
     ],
     output: Annotated[
         str | None,
@@ -186,7 +191,7 @@ def ui(
     port: Annotated[int, typer.Option("--port", "-p", help="Port of the page.")] = 5000,
     host: Annotated[str, typer.Option("--host", help="Interface to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Open the MLflow UI on a sweep's runs."""
+    """Serve the MLflow UI on a sweep's runs and print its address."""
     from benchmark.interrupts import Interrupted, interruptible
     from benchmark.manifest import open_output
     from benchmark.tracking import place, ui_command, ui_environment

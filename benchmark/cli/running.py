@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from benchmark.cli import options
+from tasks.errors import BadInput
 
 if TYPE_CHECKING:
     from benchmark.job import Job
@@ -37,7 +38,19 @@ def run(
     settings: options.Set = None,
     rerun: Annotated[
         list[str] | None,
-        typer.Option("--rerun", metavar="LABEL", help="Make the records of this label again (repeatable)."),
+        typer.Option(
+            "--rerun",
+            metavar="LABEL",
+            help="Make the records of this label again, e.g. kd:layers=3 (repeatable).",
+        ),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep",
+            metavar="LABEL",
+            help="Keep the trained models of this label and say where (repeatable).",
+        ),
     ] = None,
     records: Annotated[
         list[Path] | None,
@@ -48,7 +61,9 @@ def run(
     address: options.Address = None,
     cpus: options.Cpus = None,
     wait: options.Wait = 600,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan and stop; --records are taken in before.")
+    ] = False,
     offline: options.Offline = False,
 ) -> None:
     """Run what is missing of a sweep and write its leaderboard.
@@ -58,6 +73,8 @@ def run(
     from benchmark import sweep as engine
     from benchmark.interrupts import Interrupted
 
+    if dry_run and rerun:
+        raise BadInput("--dry-run shows what is missing, and --rerun makes again what is not; leave one out")
     console = Console()
     job = options.open_job(
         sweep,
@@ -69,6 +86,7 @@ def run(
         settings=settings,
         offline=offline,
     )
+    job.keep(keep or ())
     if records:
         _bring(records, job, console)
     if dry_run:
@@ -85,6 +103,7 @@ def run(
     except Interrupted as stop:
         options.say_stopped(stop, job, job.plan.targets, console)
     _show_result(result, job.output, console)
+    _show_models(result, job, console)
     sys.exit(1 if result.incomplete else 0)
 
 
@@ -203,6 +222,14 @@ def show_plan(
         markup=False,
         soft_wrap=True,
     )
+
+
+def _show_models(result: Result, job: Job, console: Console) -> None:
+    """Say where the models lie that were asked for."""
+    for key, node in job.plan.nodes.items():
+        if key in job.plan.asked and key in result.records:
+            place = job.store.place(result.records[key], "result/model")
+            console.print(f"Model of {node.name}: {place}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _show_result(result: Result, output: str, console: Console) -> None:

@@ -67,7 +67,7 @@ def prefetch(
 
 def doctor(
     sweep: Annotated[
-        Path | None, typer.Argument(metavar="[SWEEP]", help="Also check this sweep's model and data.")
+        Path | None, typer.Argument(metavar="SWEEP", help="Also check this sweep's model and data.")
     ] = None,
     offline: options.Offline = False,
     as_json: options.AsJson = False,

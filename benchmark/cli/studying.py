@@ -69,10 +69,10 @@ def study(
 
     leanboard study head-ablation --task cola --model minilm --seeds 5
 
-    leanboard study layerwise --sweep sweeps/head-pruning.yaml
+    leanboard study layerwise --sweep sweeps/head-pruning.yaml   (reads the trials of that sweep)
 
-    Files go to <output>/studies/NAME/, the output being runs/studies or the sweep's. The same command again
-    does only what is missing.
+    Files go to <output>/studies/<label>/: the output is runs/studies or the sweep's, the label NAME with its
+    changed fields. The same command again does only what is missing.
     """
     from benchmark import sweep as engine
     from benchmark.cli.running import show_plan
