@@ -30,7 +30,7 @@ lint: $(READY)   ## ruff, mypy and the import-direction check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(READY)  ## Print the speed ratios of docs/performance.md (set LEANBOARD_GLUE to a GLUE folder)
+bench: $(READY)  ## Print the speed ratios of docs/performance.md (set LEANBOARD_GLUE and LEANBOARD_CORPUS)
 	$(BIN)/python -m tests.bench
 
 clean:           ## Remove everything that was made, .venv and runs included
