@@ -11,7 +11,7 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,9 @@ from ray.autoscaler.v2.sdk import get_cluster_status
 from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from benchmark import latency
-from benchmark.config import LatencySettings, Resources
+from benchmark.config import Resources
 from benchmark.environment import git_state
 from benchmark.store import Store
-from reports.record import Latency
 from tasks.errors import BadInput
 
 _PACKAGES = ("leanboard", "benchmark", "methods", "tasks", "reports")
@@ -96,13 +94,18 @@ def _check_answers(address: str) -> None:
         raise BadInput(f"--address {address}: no Ray cluster answers there ({error})") from None
 
 
+def alive() -> list[dict[str, Any]]:
+    """What Ray says of each node that is there."""
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
 def slots(resources: Iterable[Resources]) -> int:
     """How many trials the cluster holds at once, at the smallest of the resources asked for.
 
     Raises:
         BadInput: some trial could never start, because no node is large enough.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in alive()]
     best = 0
     for wanted in resources:
         fits = [_fits(node, wanted) for node in nodes]
@@ -146,51 +149,7 @@ def wait_for(resources: Iterable[Resources], seconds: float, say: Any) -> int:
 
 def is_several() -> bool:
     """Whether the cluster has more than one node."""
-    return sum(1 for node in ray.nodes() if node["Alive"]) > 1
-
-
-def measure_latency(
-    wanted: Mapping[str, dict[str, Any]],
-    known: Mapping[str, Collection[str]],
-    settings: LatencySettings,
-    device: str,
-    threads: int,
-) -> list[Latency]:
-    """Time models in a task that holds all CPUs of its node, so that nothing else of ours runs there.
-
-    Args:
-        wanted: architectures by signature.
-        known: by machine the signatures it has timed; only there they are not timed again.
-        settings: batch sizes, length, repeats.
-        device: where to run.
-        threads: CPU threads.
-    """
-    if not wanted:
-        return []
-    gpus = 1 if device == "cuda" else 0
-    nodes = [
-        node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) >= gpus
-    ]
-    if not nodes:
-        raise BadInput("latency: no node with a GPU is left to measure on; run again, or set `latency: null`")
-    cpus = max(node.get("CPU", 0) for node in nodes)
-    task = ray.remote(num_cpus=cpus, num_gpus=gpus)(_measure_latency)
-    return ray.get(task.remote(dict(wanted), dict(known), settings, device, threads))
-
-
-def _measure_latency(
-    wanted: dict[str, dict[str, Any]],
-    known: dict[str, Collection[str]],
-    settings: LatencySettings,
-    device: str,
-    threads: int,
-) -> list[Latency]:
-    import torch
-
-    gpu = torch.cuda.get_device_name() if device == "cuda" else None
-    name = latency.machine(device, threads, gpu)
-    missing = {key: content for key, content in wanted.items() if key not in known.get(name, ())}
-    return latency.measure(missing, settings, device, threads, name) if missing else []
+    return len(alive()) > 1
 
 
 def check_store(store: Store) -> None:
@@ -202,11 +161,7 @@ def check_store(store: Store) -> None:
     marker, word = f"marker-{uuid.uuid4().hex}.txt", uuid.uuid4().hex
     store.write_text(marker, word)
     try:
-        blind = [
-            node
-            for node in ray.nodes()
-            if node["Alive"] and not _sees(node["NodeID"], store.url, marker, word)
-        ]
+        blind = [node for node in alive() if not _sees(node["NodeID"], store.url, marker, word)]
     finally:
         store.fs.rm_file(store.path(marker))
     if blind:

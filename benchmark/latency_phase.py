@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from typing import Any
+
 from rich.console import Console
 from rich.markup import escape
 
@@ -10,7 +13,7 @@ from benchmark.config import LatencySettings
 from benchmark.job import Job
 from benchmark.manifest import Manifest
 from benchmark.store import Scan
-from reports.record import Record
+from reports.record import Latency, Record
 from tasks.errors import BadInput
 
 
@@ -19,8 +22,6 @@ def measure(
 ) -> Manifest:
     """Measure the latencies that are missing; scores do not wait for them, so a failure is only said."""
     from ray.exceptions import RayError
-
-    from benchmark import cluster
 
     records = _rows(job, scan)
     device = job.plan.context.training.device
@@ -31,7 +32,7 @@ def measure(
             # Said once: a line that moves would be something else running.
             console.print("[dim]measuring latency, nothing else running[/]")
         known = {name: set(latency.load(job.store, records, settings, name)) for name in manifest.machines}
-        timed = cluster.measure_latency(wanted, known, settings, device, threads)
+        timed = _on_an_idle_node(wanted, known, settings, device, threads)
     except (BadInput, RuntimeError, RayError) as error:
         # Ray puts a remote traceback first and the error itself last.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
@@ -57,3 +58,49 @@ def untimed(job: Job, manifest: Manifest, scan: Scan) -> dict[str, dict]:
 
 def _rows(job: Job, scan: Scan) -> list[Record]:
     return [record for key, record in scan.records.items() if key in job.plan.rows]
+
+
+def _on_an_idle_node(
+    wanted: Mapping[str, dict[str, Any]],
+    known: Mapping[str, Collection[str]],
+    settings: LatencySettings,
+    device: str,
+    threads: int,
+) -> list[Latency]:
+    """Time models in a task that holds all CPUs of its node, so that nothing else of ours runs there.
+
+    Args:
+        wanted: architectures by signature.
+        known: by machine the signatures it has timed; only there they are not timed again.
+        settings: batch sizes, length, repeats.
+        device: where to run.
+        threads: CPU threads.
+    """
+    import ray
+
+    from benchmark import cluster
+
+    if not wanted:
+        return []
+    gpus = 1 if device == "cuda" else 0
+    nodes = [node["Resources"] for node in cluster.alive() if node["Resources"].get("GPU", 0) >= gpus]
+    if not nodes:
+        raise BadInput("latency: no node with a GPU is left to measure on; run again, or set `latency: null`")
+    cpus = max(node.get("CPU", 0) for node in nodes)
+    task = ray.remote(num_cpus=cpus, num_gpus=gpus)(_time_missing)
+    return ray.get(task.remote(dict(wanted), dict(known), settings, device, threads))
+
+
+def _time_missing(
+    wanted: dict[str, dict[str, Any]],
+    known: dict[str, Collection[str]],
+    settings: LatencySettings,
+    device: str,
+    threads: int,
+) -> list[Latency]:
+    import torch
+
+    gpu = torch.cuda.get_device_name() if device == "cuda" else None
+    name = latency.machine(device, threads, gpu)
+    missing = {key: content for key, content in wanted.items() if key not in known.get(name, ())}
+    return latency.measure(missing, settings, device, threads, name) if missing else []

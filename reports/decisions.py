@@ -48,6 +48,10 @@ class Decisions:
         order = np.argsort(self.index, kind="stable")
         return Decisions(self.index[order], self.labels[order], self.classes[order], self.count)
 
+    def same_examples(self, other: Decisions) -> bool:
+        """Whether both are of the same examples in the same order."""
+        return np.array_equal(self.index, other.index) and np.array_equal(self.labels, other.labels)
+
 
 def write(variants: Mapping[str, Decisions], file: BinaryIO) -> None:
     """Write the decisions of several models into one table: `variant`, `index`, `label`, `class`.

@@ -34,12 +34,12 @@ class Cell:
     @property
     def collapsed(self) -> list[int]:
         """Seeds whose model gives degenerate predictions on validation."""
-        return [seed for seed, r in self.records.items() if r.collapse and r.collapse.collapsed]
+        return [seed for seed, r in self.records.items() if r.collapsed]
 
     @property
     def teacher_collapsed(self) -> list[int]:
         """Seeds whose start model had collapsed."""
-        return [s for s, r in self.records.items() if r.teacher_collapse and r.teacher_collapse.collapsed]
+        return [s for s, r in self.records.items() if r.start_collapsed]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def gather(
     for label, seed in runs:
         own = decisions(records[label][seed]).in_order()
         first = first or own
-        if not (np.array_equal(own.index, first.index) and np.array_equal(own.labels, first.labels)):
+        if not own.same_examples(first):
             raise ValueError(f"{label}, {task.name}, seed {seed} was scored on other examples than {runs[0]}")
         predicted.append(own.classes)
     assert first is not None

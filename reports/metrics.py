@@ -61,6 +61,11 @@ def matthews(counts: Floats) -> Floats:
 METRICS = {"accuracy": accuracy, "f1": f1, "matthews": matthews}
 
 
+def points(labels: NDArray, predictions: NDArray, classes: int, metric: str) -> float:
+    """Score class predictions of shape (n,) against labels of shape (n,), in points."""
+    return 100 * float(METRICS[metric](confusion(labels, predictions, classes)))
+
+
 def score(labels: NDArray, logits: NDArray, metrics: Iterable[str]) -> dict[str, float]:
     """Score logits of shape (n, c) against labels of shape (n,); fractions by metric name.
 

@@ -128,6 +128,21 @@ class Record(_Frozen):
     sha256: str = ""
     """Of all the rest, set by the store: one digit changed in a score is damage too."""
 
+    @property
+    def collapsed(self) -> bool:
+        """Whether its predictions on validation are degenerate."""
+        return self.collapse is not None and self.collapse.collapsed
+
+    @property
+    def choice_collapsed(self) -> bool:
+        """Whether its predictions on `choice` are degenerate."""
+        return self.choice_collapse is not None and self.choice_collapse.collapsed
+
+    @property
+    def start_collapsed(self) -> bool:
+        """Whether the start model it comes from had collapsed."""
+        return self.teacher_collapse is not None and self.teacher_collapse.collapsed
+
 
 class Failure(_Frozen):
     """Why an attempt gave no record. Never taken for a result: the next run tries again."""

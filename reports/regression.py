@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.board import TaskFacts
-from reports.metrics import METRICS, Floats, confusion
+from reports.metrics import Floats, points
 from reports.statistics import combined
 from reports.statistics.families import adjust
 from reports.statistics.paired import Estimate, estimate
@@ -62,7 +62,7 @@ class Scored:
 
     def points(self, key: Key, metric: str) -> float:
         """The score of one trial in points."""
-        return 100 * float(METRICS[metric](confusion(self.labels, self.predicted[key], self.classes)))
+        return points(self.labels, self.predicted[key], self.classes, metric)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from reports.decisions import Decisions
-from reports.metrics import METRICS, Floats, confusion
+from reports.metrics import Floats, points
 from reports.statistics import combined
 from reports.statistics.paired import bootstrap, estimate
 from reports.statistics.replicates import REPLICATES, generator, replicate
@@ -61,13 +61,13 @@ def effects(
     columns = [*base, *(one for seeds in variants.values() for draws in seeds for one in draws)]
     ordered = [one.in_order() for one in columns]
     first = ordered[0]
-    if any(not np.array_equal(one.index, first.index) for one in ordered):
+    if not all(one.same_examples(first) for one in ordered):
         raise ValueError(f"{task}: the models of a study were scored on different examples")
     predicted = np.stack([one.classes for one in ordered])
     classes = first.count
     stream = generator(task)
     scores = replicate(first.labels, predicted, metric, classes=classes, rng=stream, replicates=replicates)
-    observed = _observed(first.labels, predicted, metric, classes)
+    observed = np.array([points(first.labels, one, classes, metric) for one in predicted])
     taken, found = len(base), {}
     for key, seeds in variants.items():
         changes, drawn = [], []
@@ -78,10 +78,6 @@ def effects(
             drawn.append(scores[:, part].mean(axis=1) - scores[:, number])
         found[key] = _effect(changes, np.stack(drawn, axis=1))
     return found
-
-
-def _observed(labels: np.ndarray, predicted: np.ndarray, metric: str, classes: int) -> Floats:
-    return np.array([100 * float(METRICS[metric](confusion(labels, one, classes))) for one in predicted])
 
 
 def _effect(changes: list[float], drawn: Floats) -> Effect:

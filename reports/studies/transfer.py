@@ -10,7 +10,7 @@ import numpy as np
 
 from reports.board import StudyFacts, SweepFacts, TaskFacts
 from reports.decisions import Decisions
-from reports.metrics import METRICS, Floats, confusion
+from reports.metrics import Floats, points
 from reports.record import Record
 from reports.statistics.correlation import Correlation, correlate
 from reports.statistics.replicates import REPLICATES, generator
@@ -100,8 +100,7 @@ def _changes(
 
 
 def _score(decisions: Decisions, part: np.ndarray, task: TaskFacts) -> float:
-    found = confusion(decisions.labels[part], decisions.classes[part], decisions.count)
-    return 100 * float(METRICS[task.primary](found))
+    return points(decisions.labels[part], decisions.classes[part], decisions.count, task.primary)
 
 
 _COLUMNS = ["task", "metric", "seed", "layer", "head", "domain", "change"]

@@ -104,9 +104,7 @@ def _tuned(sweep: SweepFacts, trials: Trials, fields: Sequence[str]) -> list[_Tu
                     for task in sweep.tasks
                 },
                 {
-                    name: [
-                        seed for seed, r in seeds.items() if r.choice_collapse and r.choice_collapse.collapsed
-                    ]
+                    name: [seed for seed, r in seeds.items() if r.choice_collapsed]
                     for name, seeds in own.items()
                 },
             )
@@ -159,12 +157,7 @@ def _freeze(each: _Tuned, tasks: Sequence[str], seeds: Sequence[int], fields: Se
 
 def _without_a_teacher(trials: Trials, tasks: Sequence[str]) -> list[str]:
     """Name the tasks whose start model collapsed at a seed."""
-    dead = {
-        task
-        for (_, task), seeds in trials.items()
-        for r in seeds.values()
-        if r.teacher_collapse and r.teacher_collapse.collapsed
-    }
+    dead = {task for (_, task), seeds in trials.items() for r in seeds.values() if r.start_collapsed}
     return [
         f"{task}: the start model collapsed; what is frozen there is chance."
         for task in tasks
