@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.assignment import cache_folder
 from benchmark.files import sha256
 from benchmark.manifest import FILE, Manifest
 from benchmark.store import Store
 from reports.record import Record
+from tasks.cache import cache_folder
 from tasks.errors import BadInput
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)

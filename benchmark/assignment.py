@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -87,9 +85,3 @@ class Outcome:
     def from_result(cls, result: Mapping[str, Any]) -> Outcome:
         """Read an outcome back from a Tune result."""
         return cls(**{key: result[key] for key in cls.__dataclass_fields__})
-
-
-def cache_folder() -> Path:
-    """Where this machine keeps tokens and fetched files; `LEANBOARD_CACHE` moves it."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "leanboard"
-    return Path(os.environ.get("LEANBOARD_CACHE") or default)

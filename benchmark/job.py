@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchmark import environment
-from benchmark.assignment import Assignment, cache_folder
+from benchmark.assignment import Assignment
 from benchmark.config import Resources, Sweep
 from benchmark.grid import expand, expand_studies
 from benchmark.plan import Context, Node, Plan, build
@@ -21,6 +21,7 @@ from methods.settings import ByTask
 from methods.study import Study
 from tasks import loading
 from tasks import registry as task_registry
+from tasks.cache import cache_folder
 from tasks.corpus.declaration import Corpus
 from tasks.errors import BadInput, did_you_mean
 from tasks.task import Task

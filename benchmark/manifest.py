@@ -8,13 +8,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark import yaml_source
-from benchmark.assignment import cache_folder
 from benchmark.config import LatencySettings
 from benchmark.job import Job
 from benchmark.plan import NO_TASK
 from benchmark.store import Scan, Store
 from methods.study import Study
 from reports.board import MethodFacts, StudyFacts, SweepFacts, TaskFacts
+from tasks.cache import cache_folder
 from tasks.errors import BadInput
 
 FILE = "manifest.json"

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import latency
-from benchmark.assignment import cache_folder
 from benchmark.fingerprint import fingerprint
 from benchmark.manifest import Manifest
 from benchmark.store import Store
 from reports.board import START_MODEL, Leaderboard
 from reports.record import Failure, Latency, Record
+from tasks.cache import cache_folder
 
 FOLDER = "leaderboard"
 _STATE = "state.json"

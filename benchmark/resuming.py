@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmark.assignment import cache_folder
 from benchmark.digest import digest
 from benchmark.fingerprint import fingerprint
 from benchmark.store import Store
+from tasks.cache import cache_folder
 
 
 class Resuming:

@@ -246,12 +246,6 @@ class Store(Root):
         path = f"records/{failure.fingerprint}/failure-{failure.attempt}.json"
         self.write_text(path, failure.model_dump_json(indent=1))
 
-    def drop(self, key: str) -> None:
-        """Forget one record, so that it is made again."""
-        path = self.path("records", key, "record.json")
-        if self.fs.exists(path):
-            self.fs.rm_file(path)
-
     def discard(self, key: str, attempts: Iterable[str]) -> None:
         """Remove the payload of attempts that no record names."""
         for attempt in attempts:

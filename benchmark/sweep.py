@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from benchmark import latency_phase, orphans
-from benchmark.assignment import Outcome, cache_folder
+from benchmark.assignment import Outcome
 from benchmark.digest import digest
 from benchmark.interrupts import Interrupts, interruptible
 from benchmark.job import Job
@@ -24,6 +24,7 @@ from benchmark.studies import PublishedStudy, publish_studies
 from benchmark.tracking import Session, Sheet
 from methods.study import Study
 from reports.record import Failure, Record
+from tasks.cache import cache_folder
 from tasks.errors import BadInput, did_you_mean
 from tasks.seeds import Seeds
 

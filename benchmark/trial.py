@@ -22,7 +22,7 @@ import torch
 from transformers import PreTrainedModel
 
 from benchmark import environment, measure
-from benchmark.assignment import Assignment, Outcome, cache_folder
+from benchmark.assignment import Assignment, Outcome
 from benchmark.digest import digest
 from benchmark.failing import PrerequisiteFailed, write_failure
 from benchmark.resuming import Resuming
@@ -39,6 +39,7 @@ from reports import decisions, predictions
 from reports.metrics import collapse, score
 from reports.predictions import Predictions
 from reports.record import Collapse, Record
+from tasks.cache import cache_folder
 from tasks.corpus.access import CorpusAccess
 from tasks.prepare import Prepared, prepare
 from tasks.seeds import Seeds

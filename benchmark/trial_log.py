@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from benchmark.assignment import Assignment, cache_folder
+from benchmark.assignment import Assignment
 from benchmark.files import log_name
 from benchmark.store import Store
+from tasks.cache import cache_folder
 
 _COPY_SECONDS = 10
 

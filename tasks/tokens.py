@@ -5,11 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
-import shutil
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -20,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.cache import written_whole
 from tasks.errors import BadInput, first_line
 from tasks.examples import Examples
 from tasks.loading import identity, load
@@ -136,12 +133,7 @@ def tokenised(
     if not folder.is_dir():
         data = load(task, source, offline)
         arrays = {split: _encode(task, data[split], tokenizer, max_length) for split in _SPLITS}
-        try:
-            _keep(arrays, folder)
-        except OSError as error:
-            raise BadInput(
-                f"cache: {folder.parent} cannot be written: {error}; choose another folder"
-            ) from error
+        _keep(arrays, folder)
     return {split: _open(folder / split) for split in _SPLITS}
 
 
@@ -175,27 +167,6 @@ def _encode(task: Task, data: Dataset, tokenizer: Tokenizer, max_length: int) ->
 
 def _text_digest(texts: Sequence[str]) -> bytes:
     return hashlib.blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=8).digest()
-
-
-@contextmanager
-def written_whole(folder: Path) -> Iterator[Path]:
-    """Give a folder to write into, and name it `folder` at the end unless another process was first.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Not mkdtemp, whose folders are closed to the other users who share the cache.
-    own = folder.parent / f".writing-{uuid.uuid4().hex}"
-    own.mkdir()
-    try:
-        yield own
-        os.replace(own, folder)  # noqa: PTH105 - atomic, and refuses a folder that is there and full
-    except OSError:
-        if not folder.is_dir():
-            raise
-    finally:
-        shutil.rmtree(own, ignore_errors=True)
 
 
 def _keep(arrays: dict[str, dict[str, NDArray[Any]]], folder: Path) -> None:

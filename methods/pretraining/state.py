@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from reports.record import Cost
+from tasks.cache import replaced
 from tasks.corpus.stream import START, Position, Stream
 
 
@@ -47,10 +47,8 @@ def save(
     }
     if torch.cuda.is_available():
         state["random_cuda"] = torch.cuda.get_rng_state()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    own = path.with_suffix(f".{os.getpid()}")
-    torch.save(state, own)
-    os.replace(own, path)  # noqa: PTH105 - atomic
+    with replaced(path) as own:
+        torch.save(state, own)
 
 
 def restore(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.cache import written_whole
 from tasks.corpus import vocabulary
 from tasks.corpus.declaration import Corpus
 from tasks.corpus.text import Text, tokenised
-from tasks.tokens import Tokenizer, written_whole
+from tasks.tokens import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class CorpusAccess:
         """Return the folder of the tokenizer trained on this corpus, trained now if it is not there.
 
         Raises:
-            BadInput: the corpus cannot be read or is too small for so many entries.
+            BadInput: the corpus cannot be read or is too small for so many entries, or the cache cannot be
+                written.
         """
         version = vocabulary.VERSIONS[kind]
         folder = self.cache / "vocabularies" / f"{kind}-{size}-{version}-{self.corpus.key()}"

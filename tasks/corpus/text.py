@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.cache import written_whole
 from tasks.corpus.declaration import Corpus
 from tasks.corpus.sentences import sentences
-from tasks.errors import BadInput
-from tasks.tokens import Tokenizer, written_whole
+from tasks.tokens import Tokenizer
 
 if TYPE_CHECKING:
     import tokenizers
@@ -111,16 +111,10 @@ def tokenised(corpus: Corpus, tokenizer: Tokenizer, *, cache: Path, offline: boo
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     folder = cache / "corpora" / f"{corpus.name.replace('/', '-')}-{digest[:32]}"
     if not folder.is_dir():
-        try:
-            with written_whole(folder) as own:
-                _write(corpus, tokenizer, own, offline)
-        except OSError as error:
-            raise BadInput(
-                f"cache: {folder.parent} cannot be written: {error}; choose another folder"
-            ) from error
-    arrays = {
-        name: np.fromfile(folder / name, dtype) for name, dtype in _FILES.items() if name == "documents"
-    }
+        with written_whole(folder) as own:
+            _write(corpus, tokenizer, own, offline)
+    # Asked for with every block, and small.
+    arrays = {"documents": np.fromfile(folder / "documents", _FILES["documents"])}
     mapped = {name: np.asarray(np.memmap(folder / name, dtype, "r")) for name, dtype in _FILES.items()}
     return Text(**(mapped | arrays), tokenizer=tokenizer, digest=digest)
 

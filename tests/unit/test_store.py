@@ -107,10 +107,9 @@ def test_a_remote_result_that_arrives_damaged_is_not_kept(tmp_path):
     assert [path.name for path in (tmp_path / "cache" / "fetched" / made.fingerprint).iterdir()] == ["a"]
 
 
-def test_a_dropped_record_is_made_again(store, tmp_path):
+def test_a_record_that_is_gone_is_made_again(store, tmp_path):
     made = leave(store, record(), tmp_path / "files")
-    store.drop(made.fingerprint)
-    store.drop(made.fingerprint)
+    store.fs.rm_file(store.path("records", made.fingerprint, "record.json"))
     assert store.read(made.fingerprint) is None
     assert store.scan().records == store.scan().damaged == {}
     leave(store, record(), tmp_path / "files", attempt="b")
