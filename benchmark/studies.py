@@ -14,6 +14,7 @@ from benchmark.publish import published_state, readable, write
 from benchmark.store import Store
 from reports.board import StudyFacts
 from reports.record import Record
+from tasks.errors import BadInput
 
 if TYPE_CHECKING:
     from reports.studies.content import Report
@@ -77,7 +78,7 @@ def _publish(
                 return {decisions.RESULT: Decisions.of(own)}
             return decisions.read(store.open(record, decisions.FILE))
 
-        findings = _report(study)(study, manifest.sweep, records, read)
+        findings = find_report(study)(study, manifest.sweep, records, read)
         # Reports of the sweep's methods know of such rows by themselves.
         collapsed = collapsed_starts(manifest.sweep, (one for one in records if one.kind == "study"))
         findings = replace(findings, conclusion=[*collapsed, *findings.conclusion])
@@ -87,9 +88,20 @@ def _publish(
     return PublishedStudy(study.label, folder, page, tuple(state["conclusion"]), stamp)
 
 
-def _report(study: StudyFacts) -> Report:
+def find_report(study: StudyFacts) -> Report:
+    """Import what reports on a study.
+
+    Raises:
+        BadInput: it cannot be imported.
+    """
     module, _, function = study.report.partition(":")
-    return getattr(importlib.import_module(module), function)
+    try:
+        return getattr(importlib.import_module(module), function)
+    except Exception as error:  # A plug-in's module may raise anything.
+        raise BadInput(
+            f"study {study.label}: its report {study.report!r} cannot be imported: {error!r}; mend its "
+            "package"
+        ) from error
 
 
 def _stamp(manifest: Manifest, study: StudyFacts, records: list[Record], missing: int) -> str:

@@ -20,7 +20,7 @@ from benchmark.progress import Progress
 from benchmark.publish import Published, publish
 from benchmark.queue import Queue
 from benchmark.store import Scan
-from benchmark.studies import PublishedStudy, publish_studies
+from benchmark.studies import PublishedStudy, find_report, publish_studies
 from benchmark.tracking import Session, Sheet
 from methods.study import Study
 from reports.record import Failure, Record
@@ -157,6 +157,7 @@ def _work(
     interrupts: Interrupts,
 ) -> tuple[Manifest, Scan]:
     """Run the missing nodes on Ray, then time the models while nothing else runs."""
+    _import_reports(manifest)
     # All of Ray is imported before the mirror's thread imports mlflow: the two share packages.
     from benchmark import cluster, ray_tune  # noqa: F401
 
@@ -169,6 +170,19 @@ def _work(
             with session.paused():
                 manifest = latency_phase.measure(job, job.sweep.latency, manifest, scan, console)
     return manifest, scan
+
+
+def _import_reports(manifest: Manifest) -> None:
+    """Import now what publishes in the end.
+
+    A report that cannot be imported is then known before hours of work, and who edits the code meanwhile does
+    not make this process mix two versions of it.
+    """
+    from reports import leaderboard  # noqa: F401
+    from reports.publish import render  # noqa: F401
+
+    for study in manifest.studies:
+        find_report(study)
 
 
 def run_apart(job: Job, console: Console, options: Options) -> Scan:

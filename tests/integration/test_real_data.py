@@ -26,7 +26,7 @@ SWEEP = {
 def test_real_tasks_and_weights_go_the_same_way(tmp_path):
     world = World(tmp_path)
     (tmp_path / "real.yaml").write_text(yaml.safe_dump(SWEEP | {"data": os.environ["LEANBOARD_GLUE"]}))
-    done = world.call("run", "real.yaml", "--limit", "160")
+    done = world.call("run", "real.yaml", "--limit", "160", "--cpus", "1")
     assert done.code == 0, done.text
     output = Path(tmp_path / "runs/real")
     assert len(records(output)) == 2 * 2

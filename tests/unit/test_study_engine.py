@@ -19,7 +19,7 @@ from benchmark.load import make_sweep
 from benchmark.manifest import describe
 from benchmark.plan import build
 from benchmark.store import Store
-from benchmark.studies import publish_studies
+from benchmark.studies import find_report, publish_studies
 from benchmark.sweep import Options, _apart, _wanted
 from benchmark.tracking.state import board_stamp
 from methods.baselines.finetune import Finetune
@@ -29,6 +29,7 @@ from methods.studies.layerwise import Layerwise
 from methods.studies.pruning_speed import PruningSpeed
 from methods.studies.transfer import Transfer
 from reports import decisions, predictions
+from reports.board import StudyFacts
 from reports.record import Collapse
 from reports.studies import head_ablation
 from reports.studies.content import Findings, Table
@@ -304,3 +305,9 @@ def test_a_sweep_gives_tasks_seeds_and_the_output(folder):
 )
 def test_mistakes_are_explained(folder, words, message):
     assert message in refused("study", *words)
+
+
+@pytest.mark.parametrize("report", ["no_such_module:report", "reports.studies.transfer:no_such_report"])
+def test_a_report_that_cannot_be_imported_is_told_before_anything_runs(report):
+    with pytest.raises(BadInput, match=f"study mine: its report '{report}' cannot be imported"):
+        find_report(StudyFacts(label="mine", study="mine", report=report))
