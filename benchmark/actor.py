@@ -13,7 +13,7 @@ from benchmark.assignment import Assignment
 
 if TYPE_CHECKING:
     # It brings torch and transformers, which the driver has no use for.
-    from methods.run import Report
+    from methods.fit import Report
 
 Message = tuple[str, int, dict[str, float], float]
 """(fingerprint, step, metrics, unix time)."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, PositiveInt, PrivateAttr, Tag, field_validator, model_validator
 
-from benchmark.yaml_source import Source
+from benchmark.yaml_source import YamlSource
 from methods.settings import Settings, Training, number_or_by_task
 from tasks.corpus.declaration import Corpus
 
@@ -89,7 +89,7 @@ class Sweep(Settings):
         "mark", description="mark: run and say so; redraw: other seeds, thrice at most; fail: stop dependants"
     )
 
-    _source: Source = PrivateAttr(default_factory=lambda: Source("sweep", None))
+    _source: YamlSource = PrivateAttr(default_factory=lambda: YamlSource("sweep", None))
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
 
     @field_validator("seeds", mode="before")
@@ -140,7 +140,7 @@ class Sweep(Settings):
         return self
 
     @property
-    def source(self) -> Source:
+    def source(self) -> YamlSource:
         """The YAML it was read from; errors found later name its lines."""
         return self._source
 
@@ -149,7 +149,7 @@ class Sweep(Settings):
         """The folder relative paths of this sweep are relative to."""
         return self._folder
 
-    def read_from(self, source: Source, folder: Path) -> Sweep:
+    def read_from(self, source: YamlSource, folder: Path) -> Sweep:
         """Remember where the sweep was read from."""
         self._source, self._folder = source, folder
         return self

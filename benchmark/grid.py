@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from benchmark.config import Sweep
 from benchmark.load import validate
-from benchmark.yaml_source import KeyPath, Source
+from benchmark.yaml_source import KeyPath, YamlSource
 from methods import registry
 from methods.method import Method, Work
 from methods.study import Study
@@ -36,7 +36,7 @@ def expand_studies(sweep: Sweep) -> list[Study]:
 
 
 def _expand(
-    entries: Iterable[str | dict[str, Any]], key: str, source: Source, find: Callable[[str], type[Kind]]
+    entries: Iterable[str | dict[str, Any]], key: str, source: YamlSource, find: Callable[[str], type[Kind]]
 ) -> list[Kind]:
     works: dict[str, Kind] = {}
     for position, entry in enumerate(entries):
@@ -56,7 +56,7 @@ def _expand(
 
 
 def _named(
-    entry: str | dict[str, Any], key: str, source: Source, at: KeyPath
+    entry: str | dict[str, Any], key: str, source: YamlSource, at: KeyPath
 ) -> list[tuple[str, dict[str, Any]]]:
     if isinstance(entry, str):
         return [(entry, {})]
@@ -75,16 +75,16 @@ def _method(name: str) -> type[Method]:
     return kind
 
 
-def _configured(kind: type[Kind], fields: dict[str, Any], source: Source, at: KeyPath) -> list[Kind]:
+def _configured(kind: type[Kind], fields: dict[str, Any], source: YamlSource, at: KeyPath) -> list[Kind]:
     return [validate(kind, chosen, source, at) for chosen in _combinations(fields, source, at)]
 
 
-def _combinations(fields: dict[str, Any], source: Source, at: KeyPath) -> list[dict[str, Any]]:
+def _combinations(fields: dict[str, Any], source: YamlSource, at: KeyPath) -> list[dict[str, Any]]:
     axes = {key: _values(key, value, source, at) for key, value in fields.items()}
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
-def _values(key: str, value: Any, source: Source, at: KeyPath) -> list[Any]:
+def _values(key: str, value: Any, source: YamlSource, at: KeyPath) -> list[Any]:
     if not isinstance(value, dict):
         return [value]
     if set(value) != {"grid"}:

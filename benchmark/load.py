@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from benchmark import yaml_source
 from benchmark.config import Sweep
-from benchmark.yaml_source import KeyPath, Source
+from benchmark.yaml_source import KeyPath, YamlSource
 from tasks.errors import BadInput, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -39,13 +39,15 @@ def load_sweep(path: str | Path, *, settings: Sequence[str] = (), **options: Any
     return make_sweep(source.data, source, folder=path.resolve().parent)
 
 
-def make_sweep(data: Mapping[str, Any], source: Source | None = None, *, folder: Path | None = None) -> Sweep:
+def make_sweep(
+    data: Mapping[str, Any], source: YamlSource | None = None, *, folder: Path | None = None
+) -> Sweep:
     """Validate a mapping as a sweep; `source` adds file and line to errors."""
-    source = source or Source("sweep", data)
+    source = source or YamlSource("sweep", data)
     return validate(Sweep, dict(data), source).read_from(source, folder or Path.cwd())
 
 
-def validate(model: type[Model], data: Any, source: Source, at: KeyPath = ()) -> Model:
+def validate(model: type[Model], data: Any, source: YamlSource, at: KeyPath = ()) -> Model:
     """Validate `data`, found at key path `at`, as `model`.
 
     Raises:
@@ -59,7 +61,7 @@ def validate(model: type[Model], data: Any, source: Source, at: KeyPath = ()) ->
         ) from None
 
 
-def _explain(model: type[BaseModel], issue: Any, data: Any, source: Source, at: KeyPath) -> str:
+def _explain(model: type[BaseModel], issue: Any, data: Any, source: YamlSource, at: KeyPath) -> str:
     path = _path(issue, data)
     where, key = source.where((*at, *path)), ".".join(str(part) for part in (*at, *path))
     match issue["type"]:

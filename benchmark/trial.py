@@ -30,10 +30,11 @@ from benchmark.scoring import require_finite, score_variants
 from benchmark.store import Store
 from benchmark.trial_log import trial_log
 from methods import checkpoint, registry
+from methods.fit import Report
 from methods.inference import predict
 from methods.method import Method, Prerequisite, SweepPrerequisite
 from methods.pretrained import Source
-from methods.run import Report, Run, SweepRun
+from methods.run import Run, SweepRun
 from methods.study import Experiment
 from reports import decisions, predictions
 from reports.metrics import collapse, score

@@ -14,7 +14,7 @@ KeyPath = tuple[str | int, ...]
 
 
 @dataclass
-class Source:
+class YamlSource:
     """A parsed YAML document and the line of every key in it."""
 
     file: str
@@ -28,7 +28,7 @@ class Source:
         return f"{self.file}:{self.lines[path]}" if path in self.lines else self.file
 
 
-def read(path: Path) -> Source:
+def read(path: Path) -> YamlSource:
     """Parse a YAML file.
 
     Raises:
@@ -43,11 +43,11 @@ def read(path: Path) -> Source:
     return parse(text, str(path))
 
 
-def parse(text: str, file: str) -> Source:
+def parse(text: str, file: str) -> YamlSource:
     """Parse YAML text; `file` is the name that errors show."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        source = Source(file, yaml.safe_load(text))
+        source = YamlSource(file, yaml.safe_load(text))
         if root is not None:
             _walk(root, (), source)
     except yaml.MarkedYAMLError as error:
@@ -61,7 +61,7 @@ def parse(text: str, file: str) -> Source:
     return source
 
 
-def _walk(node: yaml.Node, path: KeyPath, source: Source) -> None:
+def _walk(node: yaml.Node, path: KeyPath, source: YamlSource) -> None:
     source.lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         for key_node, value_node in node.value:

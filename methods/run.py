@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from methods import checkpoint, pretrained
 from methods.distillation.states import States
-from methods.fit import After, Fitted, Loss, Schedule, cross_entropy, fit, linear
+from methods.fit import After, Fitted, Loss, Report, Schedule, cross_entropy, fit, linear
 from methods.inference import predict
 from methods.settings import Training
 from reports.metrics import score
@@ -24,8 +24,6 @@ from tasks.errors import BadInput
 from tasks.examples import Examples
 from tasks.seeds import Seeds
 from tasks.task import Task
-
-Report = Callable[[int, dict[str, float]], None]
 
 
 @dataclass(kw_only=True)

@@ -85,7 +85,7 @@ class Training(Settings):
         return self.model_copy(update={key: value for key, value in changes.items() if value is not None})
 
 
-class Schedule(Settings):
+class TrainingOverrides(Settings):
     """Fields of a method that trains in its own way where they are given."""
 
     epochs: float | None = Field(None, gt=0, description="passes; by default train.epochs")

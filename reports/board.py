@@ -101,7 +101,7 @@ class LatencyFacts(_Plain):
     batches: dict[str, dict[str, float]]
 
 
-class Training(_Plain):
+class TrainingCost(_Plain):
     """What training a row cost: medians over seeds, without prerequisites; summed over tasks in `overall`."""
 
     tokens: float
@@ -153,7 +153,7 @@ class Row(_Plain):
     latency_ms: dict[str, float] | None = None
     """Median milliseconds by batch size."""
     latency: LatencyFacts | None = None
-    training: Training | None = None
+    training: TrainingCost | None = None
     peak_memory_bytes: int | None = None
     delta: float | None = None
     """Mean paired difference to the baseline over common seeds."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reports.board import LatencyFacts, MethodFacts, Missing, Row, SweepFacts, Training
+from reports.board import LatencyFacts, MethodFacts, Missing, Row, SweepFacts, TrainingCost
 from reports.comparisons import Comparison, facts
 from reports.evidence import Cell, Evidence
 from reports.record import Latency
@@ -137,7 +137,7 @@ def overall_row(
             batch: statistics.median(t[batch] for t in timings if t) for batch in sorted(shared, key=int)
         }
         or None,
-        training=Training(
+        training=TrainingCost(
             tokens=sum(c.tokens for c in costs),
             flops=sum(c.flops for c in costs),
             seconds=sum(c.seconds for c in costs),
@@ -220,7 +220,7 @@ def _size(cell: Cell, base: Cell, teacher: int | None) -> dict[str, Any]:
         "compression": teacher_size / own if teacher_size and own else None,
         "checkpoint_bytes": _median(m.checkpoint_bytes for m in models),
         "flops": _median(m.flops for m in models),
-        "training": Training(
+        "training": TrainingCost(
             tokens=statistics.median(r.cost.tokens for r in records),
             flops=statistics.median(r.cost.flops for r in records),
             seconds=statistics.median(r.seconds.get("total", r.ended - r.started) for r in records),

@@ -120,13 +120,13 @@ def study(
 
 def _study(name: str, fields: list[str]) -> Study:
     from benchmark.load import apply, validate
-    from benchmark.yaml_source import Source
+    from benchmark.yaml_source import YamlSource
     from methods import registry
 
     kind, values = registry.find_study(name), dict[str, Any]()
     for field in fields:
         apply(values, field, "--option")
-    return validate(kind, values, Source(f"--option of {name}", values))
+    return validate(kind, values, YamlSource(f"--option of {name}", values))
 
 
 def _base(file: Path | None, settings: list[str], changes: dict[str, Any]) -> Sweep:

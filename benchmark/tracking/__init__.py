@@ -3,7 +3,7 @@
 Nothing here imports mlflow before it must write, so a sweep that has nothing to do answers without it.
 """
 
-from benchmark.tracking.mirror import Mirror, Report
+from benchmark.tracking.mirror import Mirror, MirrorReport
 from benchmark.tracking.place import Place, place, ui_command, ui_environment
 from benchmark.tracking.session import Session
 from benchmark.tracking.sheet import Sheet
@@ -12,8 +12,8 @@ from benchmark.tracking.sync import Synced, Unreachable, sync
 
 __all__ = [
     "Mirror",
+    "MirrorReport",
     "Place",
-    "Report",
     "Session",
     "Sheet",
     "Synced",

@@ -33,7 +33,7 @@ _RETRY_SECONDS = (5.0, 10.0, 20.0, 40.0, 60.0)
 
 
 @dataclass
-class Report:
+class MirrorReport:
     """What came of mirroring a sweep."""
 
     place: Place
@@ -84,7 +84,7 @@ class Mirror:
 
     def __init__(self, place: Place, sheet: Sheet, store: Store) -> None:
         self._place, self._sheet, self._store = place, sheet, store
-        self._report = Report(place)
+        self._report = MirrorReport(place)
         self._queue: deque[_Event] = deque()
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -158,7 +158,7 @@ class Mirror:
                 self._writing.release()
             self._allowed.set()
 
-    def close(self, timeout: float = 60.0, *, interrupted: bool = False) -> Report:
+    def close(self, timeout: float = 60.0, *, interrupted: bool = False) -> MirrorReport:
         """Write what is left, for at most `timeout` seconds, and say what was written and what was lost."""
         self._interrupted = interrupted
         self._closing.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from methods.method import Method
-from methods.settings import Schedule
+from methods.settings import TrainingOverrides
 from reports.metrics import collapse
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Finetune(
-    Schedule,
+    TrainingOverrides,
     Method,
     name="finetune",
     family="baseline",

@@ -10,7 +10,7 @@ from methods.distillation.fields import CachedStates, StudentFields, Take
 from methods.distillation.pairing import require_width
 from methods.distillation.teacher_states import TeacherStates
 from methods.method import Method, Work
-from methods.settings import Schedule
+from methods.settings import TrainingOverrides
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class DistilBERT(
-    Schedule,
+    TrainingOverrides,
     CachedStates,
     StudentFields,
     Method,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from methods.distillation.fields import SoftTargets, StudentFields
 from methods.method import Method, Work
-from methods.settings import Schedule
+from methods.settings import TrainingOverrides
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class KnowledgeDistillation(
-    Schedule,
+    TrainingOverrides,
     SoftTargets,
     StudentFields,
     Method,

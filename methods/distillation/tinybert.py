@@ -11,7 +11,7 @@ from methods.distillation.maps import require_one_each, uniform
 from methods.distillation.pairing import require_heads, require_same_vocabulary
 from methods.distillation.teacher_states import TeacherStates
 from methods.method import Method, Work
-from methods.settings import Rate, Schedule
+from methods.settings import Rate, TrainingOverrides
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class TinyBERT(
-    Schedule,
+    TrainingOverrides,
     CachedStates,
     StudentFields,
     Method,

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from methods.distillation.fields import SoftTargets
 from methods.method import Method
-from methods.settings import Schedule
+from methods.settings import TrainingOverrides
 from methods.sharing.groups import require_layers
 from tasks.errors import BadInput
 
@@ -26,7 +26,7 @@ _POOLED = ("bert", "albert", "compact-albert")
 
 
 class SharedLayers(
-    Schedule,
+    TrainingOverrides,
     SoftTargets,
     Method,
     name="shared-layers",

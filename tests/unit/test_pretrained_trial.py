@@ -19,7 +19,7 @@ from benchmark.manifest import describe
 from benchmark.store import Store
 from benchmark.studies import publish_studies
 from benchmark.trial import execute
-from benchmark.yaml_source import Source
+from benchmark.yaml_source import YamlSource
 from methods import checkpoint
 from tasks.errors import BadInput
 
@@ -46,7 +46,7 @@ def job(folder: Path, **changes):
         "latency": None,
         **changes,
     }
-    sweep = Sweep.model_validate(fields).read_from(Source("sweep", None), folder)
+    sweep = Sweep.model_validate(fields).read_from(YamlSource("sweep", None), folder)
     return resolve(sweep, output=str(folder / "out"), offline=True)
 
 

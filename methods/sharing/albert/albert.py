@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tasks.task import Task
 
 
-class Recipe(NamedTuple):
+class GlueSettings(NamedTuple):
     """How the released code fine-tunes on one task."""
 
     warmup: int
@@ -35,12 +35,12 @@ class Recipe(NamedTuple):
 
 
 PAPER = {
-    "cola": Recipe(320, 1e-5, 5336, 16),
-    "sst2": Recipe(1256, 1e-5, 20935, 32),
-    "mrpc": Recipe(200, 2e-5, 800, 32),
-    "qnli": Recipe(1986, 1e-5, 33112, 32),
-    "rte": Recipe(200, 3e-5, 800, 32, dropout=0.1),
-    "mnli": Recipe(1000, 3e-5, 10000, 128),
+    "cola": GlueSettings(320, 1e-5, 5336, 16),
+    "sst2": GlueSettings(1256, 1e-5, 20935, 32),
+    "mrpc": GlueSettings(200, 2e-5, 800, 32),
+    "qnli": GlueSettings(1986, 1e-5, 33112, 32),
+    "rte": GlueSettings(200, 3e-5, 800, 32, dropout=0.1),
+    "mnli": GlueSettings(1000, 3e-5, 10000, 128),
 }
 """`run_glue.sh` of the released code; texts are cut at 512 tokens there."""
 
