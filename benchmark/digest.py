@@ -38,8 +38,9 @@ def digest(module: str) -> str:
     return fingerprint({"sources": sources, "libraries": libraries()})
 
 
+@functools.cache
 def sources(package: str) -> str:
-    """Digest of every file of one of our packages, templates included."""
+    """Digest of every file of one of our packages, templates included, as they were when first asked for."""
     folder = Path(__file__).resolve().parent.parent / package
     files = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return fingerprint(

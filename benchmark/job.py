@@ -161,8 +161,8 @@ def resolve(
         data={task.name: loading.identity(task, data) for task in tasks},
         training=training,
         exceptions={
-            name: environment.resolve(sweep.train, wanted.gpu)
-            for name, wanted in sweep.resources.methods.items()
+            name: environment.resolve(sweep.train, sweep.resources.of(name).gpu)
+            for name in sweep.resources.methods
         },
         limit=sweep.limit,
         selection=sweep.selection,

@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,7 +32,7 @@ _FETCH_SECONDS = 0.5
 # How far a worker's clock may be ahead of the driver's.
 _CLOCK_SECONDS = 5
 # How long a network file system may hide from the driver what a worker has written.
-_APPEARS_SECONDS = 30
+_APPEARS_SECONDS = 90
 
 
 class Watcher(Protocol):
@@ -70,6 +70,7 @@ def run(
     slots: int,
     watcher: Watcher,
     interrupts: Interrupts,
+    replaced: Mapping[str, float] | None = None,
 ) -> None:
     """Run every node of the queue; on return each is done or failed.
 
@@ -80,6 +81,7 @@ def run(
         slots: trials that fit on the cluster at once.
         watcher: is told what happens.
         interrupts: what signals have come; looked at several times a second.
+        replaced: when the records ended, by fingerprint, in whose place new ones are to appear.
 
     Raises:
         BadInput: a record was written where nobody else sees it.
@@ -87,7 +89,7 @@ def run(
     """
     # With a searcher Tune keeps a single pending trial unless told otherwise, and slots stand idle.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(4, 3 * slots))
-    handler = _Handler(queue, store, watcher, interrupts)
+    handler = _Handler(queue, store, watcher, interrupts, replaced or {})
     try:
         _run_all(queue, assign, handler, interrupts)
     finally:
@@ -170,7 +172,14 @@ class PlanSearcher(_Unsaved, Searcher):
 class _Handler(_Unsaved, tune.Callback):
     """Brings what Tune reports into the queue and tells the watcher."""
 
-    def __init__(self, queue: Queue, store: Store, watcher: Watcher, interrupts: Interrupts) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        store: Store,
+        watcher: Watcher,
+        interrupts: Interrupts,
+        replaced: Mapping[str, float],
+    ) -> None:
         self.queue = queue
         self.store = store
         self.watcher = watcher
@@ -178,7 +187,9 @@ class _Handler(_Unsaved, tune.Callback):
         self.mailbox_name = f"leanboard-mailbox-{uuid.uuid4().hex}"
         self.mailbox = self._mailbox()
         self.attempts: dict[str, Attempt] = {}
-        self.unseen: Node | None = None
+        self.replaced = replaced
+        self.unseen: list[tuple[Outcome, float]] = []
+        """What workers say is done and has not appeared, and until when it may."""
         self._fetching: Any = None
         self._fetched = 0.0
 
@@ -193,8 +204,8 @@ class _Handler(_Unsaved, tune.Callback):
     def ended(self, outcome: Outcome) -> None:
         node = self.queue.nodes[outcome.fingerprint]
         if outcome.status == "done":
-            if not self._appears(node):
-                self.unseen = node
+            if not self._appeared(node):
+                self.unseen.append((outcome, time.monotonic() + _APPEARS_SECONDS))
                 return
             self.queue.complete(outcome.fingerprint)
             self.watcher.ended(node, outcome)
@@ -243,26 +254,32 @@ class _Handler(_Unsaved, tune.Callback):
             self._fetching = None
         self.watcher.tick()
         self.interrupts.check()
-        # Only here does Tune let an exception through; from its searcher it would take it for a dead worker.
-        if self.unseen:
-            raise BadInput(
-                f"output {self.store.url}: the worker of {self.unseen.name} says it is done, but its record "
-                "is not there, so the node it ran on does not see this output; use a folder that all nodes "
-                "share or an object store, e.g. -o s3://bucket/runs, and run again"
-            )
+        self._look_for_unseen()
 
-    def _appears(self, node: Node) -> bool:
-        """Whether the record of a node that is done is where others see it.
+    def _look_for_unseen(self) -> None:
+        """Take in what has appeared meanwhile, and stop for what has not in all its time.
 
         Nodes of the cluster that are there at the start are asked before (`cluster.check_store`); one that
-        an autoscaler adds, or that loses its mount, shows here.
+        an autoscaler adds, or that loses its mount, shows here. Only in a callback does Tune let an exception
+        through: from its searcher it would take it for a dead worker.
         """
-        until = time.monotonic() + _APPEARS_SECONDS
-        while not self.store.holds(node.fingerprint):
-            if time.monotonic() > until:
-                return False
-            time.sleep(0.5)
-        return True
+        waiting, self.unseen = self.unseen, []
+        for outcome, until in waiting:
+            node = self.queue.nodes[outcome.fingerprint]
+            if self._appeared(node):
+                self.ended(outcome)
+            elif time.monotonic() < until:
+                self.unseen.append((outcome, until))
+            else:
+                raise BadInput(
+                    f"output {self.store.url}: the worker of {node.name} says it is done, but its record is "
+                    "not there, so the node it ran on does not see this output; use a folder that all nodes "
+                    "share or an object store, e.g. -o s3://bucket/runs, and run again"
+                )
+
+    def _appeared(self, node: Node) -> bool:
+        """Whether the record of a node that is done is where this process sees it."""
+        return self.store.holds(node.fingerprint, replaced=self.replaced.get(node.fingerprint))
 
     def _is_whole(self, attempt: Attempt) -> bool:
         record = self.store.read(attempt.node.fingerprint)

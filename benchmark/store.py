@@ -126,9 +126,13 @@ class Store(Root):
         except ValueError:
             return None
 
-    def holds(self, key: str) -> bool:
-        """Whether there is a record of a fingerprint, its files unchecked."""
-        return bool(self._text(key))
+    def holds(self, key: str, *, replaced: float | None = None) -> bool:
+        """Whether there is a record of a fingerprint other than the one that ended at `replaced`.
+
+        Its files are unchecked.
+        """
+        text = self._text(key)
+        return bool(text) and (replaced is None or self.parse(key).ended != replaced)
 
     def parse(self, key: str) -> Record:
         """The record of a fingerprint, its files unchecked: for one that was written just now."""

@@ -19,7 +19,7 @@ from benchmark.plan import Node
 from benchmark.progress import Progress
 from benchmark.publish import Published, publish
 from benchmark.queue import Queue
-from benchmark.store import Scan
+from benchmark.store import Scan, has_result
 from benchmark.studies import PublishedStudy, find_report, publish_studies
 from benchmark.tracking import Session, Sheet
 from methods.study import Study
@@ -173,14 +173,16 @@ def _work(
 
 
 def _import_reports(manifest: Manifest) -> None:
-    """Import now what publishes in the end.
+    """Import now what publishes in the end, and note which code it is.
 
-    A report that cannot be imported is then known before hours of work, and who edits the code meanwhile does
-    not make this process mix two versions of it.
+    A report that cannot be imported is then known before hours of work, and code that somebody edits
+    meanwhile neither meets older modules nor is taken for what made the page.
     """
+    from benchmark.digest import sources
     from reports import leaderboard  # noqa: F401
     from reports.publish import render  # noqa: F401
 
+    sources("reports")
     for study in manifest.studies:
         find_report(study)
 
@@ -219,12 +221,20 @@ def _run_nodes(
     if not missing:
         return
     cached = len(job.plan.targets - missing.keys())
+    # Records that stand where new ones are to appear: those that do not count, and those without weights.
+    replaced = {key: one.ended for key, one in job.store.scan(missing).records.items()}
     for together in _apart(missing):
         queue = Queue(together)
         with Progress(console, queue, cached, slots) as progress:
             watcher = _Both(progress, session) if session else progress
             ray_tune.run(
-                queue, job.assignment, store=job.store, slots=slots, watcher=watcher, interrupts=interrupts
+                queue,
+                job.assignment,
+                store=job.store,
+                replaced=replaced,
+                slots=slots,
+                watcher=watcher,
+                interrupts=interrupts,
             )
 
 
@@ -297,16 +307,20 @@ def check_data(job: Job) -> None:
 
 
 def _with_reruns(job: Job, options: Options) -> Options:
-    """Add the records of labels to rerun to those that are made again; they stay until they are replaced."""
-    if not options.rerun:
-        return options
+    """Add to what is made again: labels to rerun, and rows to keep whose record has no weights.
+
+    Old records stay until they are replaced.
+    """
     labels = {method.label for method in job.methods}
     labels |= {job.plan.nodes[key].label for key in job.plan.studies}
     for label in options.rerun:
         if label not in labels:
             raise BadInput(f"--rerun {label}: no such label in this sweep; {did_you_mean(label, labels)}")
-    wanted = [key for key, node in job.plan.nodes.items() if node.label in options.rerun]
-    ended = {key: record.ended for key, record in job.store.scan(wanted).records.items()}
+    again = {key for key, node in job.plan.nodes.items() if node.label in options.rerun}
+    if not again | job.plan.asked:
+        return options
+    records = job.store.scan(again | job.plan.asked).records
+    ended = {key: one.ended for key, one in records.items() if key in again or not has_result(one)}
     return replace(options, redo={**options.redo, **ended})
 
 

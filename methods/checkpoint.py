@@ -55,7 +55,8 @@ _PROVENANCE = {"_name_or_path", "transformers_version"}
 def save(model: PreTrainedModel, folder: Path) -> Path:
     """Write weights and architecture to `folder` and return it; shared tensors are stored once.
 
-    An unpruned, unshared model can also be read with transformers' `from_pretrained`.
+    A model of a class of transformers, unpruned, unshared and not factorised, can also be read with its
+    `from_pretrained`.
 
     Raises:
         ValueError: the config does not describe the model, so it could not be loaded again.

@@ -18,8 +18,8 @@ app = typer.Typer(
         "MLflow shows every run, and the leaderboard says what is better and what is noise.\n\n"
         "Start with:  leanboard init sweep.yaml  ->  leanboard plan sweep.yaml  ->  leanboard run sweep.yaml"
     ),
-    epilog="Exit codes: 0 all done; 1 some trials failed, or a night ran nothing; 2 wrong usage or input; "
-    "3 regression (nightly); 130/143 interrupted.",
+    epilog="Exit codes: 0 all done; 1 some trials failed, a check of doctor did, or a night ran nothing; "
+    "2 wrong usage or input; 3 regression (nightly); 130/143 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

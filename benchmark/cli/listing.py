@@ -127,7 +127,7 @@ def _fields(model: type[BaseModel], prefix: str = "") -> dict[str, dict[str, Any
 
 
 def _values(field: FieldInfo) -> list[str]:
-    """The words a field takes; empty where it takes others too."""
+    """The words among what a field takes."""
     return [str(word) for kind in _kinds(field) if get_origin(kind) is Literal for word in get_args(kind)]
 
 

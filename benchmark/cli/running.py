@@ -226,8 +226,10 @@ def show_plan(
 
 def _show_models(result: Result, job: Job, console: Console) -> None:
     """Say where the models lie that were asked for."""
+    from benchmark.store import has_result
+
     for key, node in job.plan.nodes.items():
-        if key in job.plan.asked and key in result.records:
+        if key in job.plan.asked and key in result.records and has_result(result.records[key]):
             place = job.store.place(result.records[key], "result/model")
             console.print(f"Model of {node.name}: {place}", highlight=False, markup=False, soft_wrap=True)
 

@@ -49,7 +49,7 @@ class TextTraining(Settings):
         if self.total_steps < 2 and self.warmup:
             raise ValueError(
                 "the tokens or steps make one optimiser step, whose rate is 0 where there is warmup; train "
-                "longer, or set warmup: 0"
+                "longer"
             )
         return self
 

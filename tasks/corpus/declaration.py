@@ -90,11 +90,15 @@ class Corpus(BaseModel):
         """Yield every document as its paragraphs, none of them blank.
 
         Raises:
-            BadInput: a file is not UTF-8, the data set cannot be read, or its column holds no text.
+            BadInput: a file cannot be read or is not UTF-8, the data set cannot be read, or its column holds
+                no text.
         """
         if files := self.texts():
             for file in files:
-                yield from _paragraphs_by_document(file)
+                try:
+                    yield from _paragraphs_by_document(file)
+                except OSError as error:
+                    raise BadInput(f"corpus: {file} cannot be read: {error.strerror or error}") from error
         else:
             for text in self._column(offline):
                 if document := [line.strip() for line in text.splitlines() if line.strip()]:

@@ -20,6 +20,8 @@ _BLOCK = 1 << 22
 """Tokens whose examples are cut and shuffled together; memory does not grow with the corpus."""
 _BATCHES = 64
 """Batches in a block, at least, so that the part of one that is left out stays small."""
+_EMPTY_EPOCHS = 20
+"""How many are cut for a batch: a part that is a little too small is cut anew in each."""
 # What is drawn; each has random numbers of its own.
 _BLOCKS, _ORDER, _SEGMENTS, _MASKS = 1, 2, 3, 4
 
@@ -104,7 +106,7 @@ class Stream:
                 where pairs are to be learnt.
         """
         self._require_examples(max(self.least, self.batch_size))
-        fruitless = 0
+        empty = unpaired = 0
         while True:
             epoch, block, first = self.position
             order = self._rng(_BLOCKS, epoch).permutation(len(self._blocks))
@@ -112,13 +114,10 @@ class Stream:
             shuffled = self._rng(_ORDER, epoch, block).permutation(len(examples))
             # What does not fill a batch is left out; which examples these are changes with every epoch.
             batches = range(first, len(examples) // self.batch_size)
-            self._require_pairs(examples)
-            fruitless = 0 if batches else fruitless + 1
-            if fruitless > len(self._blocks):
-                raise BadInput(
-                    f"corpus: its parts of {len(examples)} examples or so never fill a batch of "
-                    f"{self.batch_size}; take smaller batches or more accumulation"
-                )
+            # Entered within a block, or behind its last batch, it has given batches already.
+            empty = 0 if batches or first else empty + 1
+            unpaired = 0 if first or self._has_pairs(examples) else unpaired + 1
+            self._require_use(empty, unpaired, len(examples))
             for number in batches:
                 rows = shuffled[number * self.batch_size : (number + 1) * self.batch_size]
                 self.position = Position(epoch, block, number + 1)
@@ -134,12 +133,20 @@ class Stream:
                 rows = np.arange(begin, min(begin + self.batch_size, len(examples)))
                 yield self._collate(examples, rows, self._rng(_MASKS, 0, block, number))
 
-    def _require_pairs(self, examples: Spans) -> None:
-        """Refuse text whose paragraphs are single sentences, of which no pair can be made."""
-        if self.pairing != "none" and len(examples) and (examples.labels == NO_LABEL).all():
+    def _has_pairs(self, examples: Spans) -> bool:
+        return self.pairing == "none" or bool((examples.labels != NO_LABEL).any())
+
+    def _require_use(self, empty: int, unpaired: int, found: int) -> None:
+        """Refuse text of which so many blocks gave no batch, or as many as an epoch has no pair."""
+        if empty > _EMPTY_EPOCHS * len(self._blocks):
             raise BadInput(
-                f"corpus: none of {len(examples)} examples has two segments, so there is nothing to learn of "
-                "pairs; take documents of several sentences that end in . ! or ?, or objective: mlm"
+                f"corpus: its parts of {found} examples or so never fill a batch of {self.batch_size}; "
+                "take smaller batches or more accumulation"
+            )
+        if unpaired >= len(self._blocks):
+            raise BadInput(
+                "corpus: no example has two segments, so there is nothing to learn of pairs; take documents "
+                "of several sentences that end in . ! or ?, or objective: mlm"
             )
 
     def _require_examples(self, count: int) -> None:

@@ -22,7 +22,7 @@ from tasks.tokens import Tokenizer
 if TYPE_CHECKING:
     import tokenizers
 
-_FORMAT = 3
+_FORMAT = 4
 """Raised whenever the files or what is in them change."""
 
 _FILES = {"ids": np.int32, "words": np.uint8, "sentences": np.int64, "documents": np.int64}

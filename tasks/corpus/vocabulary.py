@@ -55,12 +55,12 @@ def train(corpus: Corpus, kind: Kind, size: int, folder: Path, *, offline: bool 
     try:
         with _one_thread():
             backend.train_from_iterator(_paragraphs(corpus, offline), _trainer(kind, size, numbered))
-    except BadInput:
+    except (BadInput, OSError, MemoryError):
         raise
     except Exception as error:  # The trainers are in Rust and raise nothing more special.
         raise BadInput(
-            f"vocabulary: {size} entries cannot be made of the corpus {corpus.name!r}: {first_line(error)} "
-            "Raise the vocabulary."
+            f"vocabulary: {size} entries cannot be made of the corpus {corpus.name!r}: {first_line(error)}; "
+            "raise the vocabulary"
         ) from error
     if kind == "wordpiece":
         # What came first counts as special until the entries are taken out of the trained one.

@@ -17,7 +17,9 @@ cluster = Cluster(initialize_head=True, head_node_args=facts)
 second = cluster.add_node(**facts)
 print(cluster.address, flush=True)
 for line in sys.stdin:
-    cluster.remove_node(second, allow_graceful=False)
+    if second:
+        cluster.remove_node(second, allow_graceful=False)
+        second = None
     print("killed", flush=True)
 """
 
@@ -66,6 +68,13 @@ def cluster(world, bare_python):
     process.wait()
 
 
+def kill_the_second(process: subprocess.Popen[str]) -> None:
+    """Kill the second node, if that has not been done."""
+    process.stdin.write("kill\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "killed\n"
+
+
 def test_a_store_that_other_nodes_cannot_see_is_refused(world, cluster):
     _, address = cluster
     done = world.call("run", world.sweep("blind"), "--address", address, "-o", "memory://nowhere")
@@ -91,9 +100,7 @@ def test_a_node_of_a_cluster_is_lost_in_mid_sweep(world, cluster):
     output = world.folder / "runs" / "nodes"
     driver = world.start("run", sweep, "--address", address)
     await_records(output, 5, driver)
-    process.stdin.write("kill\n")
-    process.stdin.flush()
-    assert process.stdout.readline() == "killed\n"
+    kill_the_second(process)
     done = end(driver)
     assert done.code == 0, done.text
     assert board(output)["complete"] is True
@@ -104,8 +111,9 @@ def test_a_node_of_a_cluster_is_lost_in_mid_sweep(world, cluster):
 
 
 def test_an_output_that_a_workers_node_does_not_see_ends_the_run(world, cluster):
-    """Each process has a `memory://` of its own, as each node its own disk; one node is left and is not asked."""
-    _, address = cluster
+    """Each process has a `memory://` of its own, as each node its own disk; a single node is not asked."""
+    process, address = cluster
+    kill_the_second(process)
     sweep = world.sweep("unseen", tasks=["rte"], methods=["finetune"], seeds=3, latency=None)
     done = world.call("run", sweep, "--address", address, "-o", "memory://unseen")
     assert done.code == 2, done.text

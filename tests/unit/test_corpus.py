@@ -35,6 +35,11 @@ from tasks.tokens import Tokenizer, tokenizer
         ("One capital. after it", ["One capital. after it"]),
         ("none at all. after it e.g. here", ["none at all.", "after it e.g. here"]),
         ("Он пришёл. Она ушла.", ["Он пришёл.", "Она ушла."]),
+        ("Компания NASA объявила. Она ушла.", ["Компания NASA объявила.", "Она ушла."]),
+        (
+            "mr. smith met dr. jones. he left at no. he said.",
+            ["mr. smith met dr. jones.", "he left at no.", "he said."],
+        ),
         ("A. " * 20 + "end. Then.", ["A. " * 20 + "end.", "Then."]),
         ("", []),
         ("   ", []),

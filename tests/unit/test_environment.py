@@ -106,3 +106,20 @@ def test_a_worker_is_told_the_drivers_commit(monkeypatch):
     monkeypatch.setenv("LEANBOARD_GIT_COMMIT", "abc")
     monkeypatch.setenv("LEANBOARD_GIT_DIRTY", "1")
     assert git_state() == {"commit": "abc", "dirty": True}
+
+
+def test_an_exception_s_device_is_that_of_the_resources_it_gets(tmp_path):
+    from benchmark import job
+    from benchmark.load import make_sweep
+
+    fields = {
+        "name": "a",
+        "model": "minilm",
+        "data": "bundled",
+        "tasks": ["rte"],
+        "methods": ["finetune", "kd"],
+    }
+    resources = {"cpu": 2, "gpu": 1, "methods": {"kd": {"cpu": 4}}}
+    sweep = make_sweep({**fields, "resources": resources}, folder=tmp_path)
+    context = job.resolve(sweep, output=str(tmp_path / "out")).plan.context
+    assert context.exceptions["kd"].device == context.training.device == "cuda"

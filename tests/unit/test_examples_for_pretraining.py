@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from tasks.corpus import segments
 from tasks.corpus.access import CorpusAccess
 from tasks.corpus.declaration import Corpus
 from tasks.corpus.masking import choose, corrupt, draw_lengths
-from tasks.corpus.segments import NO_LABEL, spans
+from tasks.corpus.segments import NO_LABEL, Spans, spans
 from tasks.corpus.stream import _SEGMENTS, Position, Stream
 from tasks.errors import BadInput
 
@@ -355,9 +356,41 @@ def test_a_corpus_without_pairs_is_refused_where_pairs_are_to_be_learnt(text, tm
     (tmp_path / "single").mkdir()
     (tmp_path / "single" / "a.txt").write_text("\n\n".join(f"dawn noon {'ba ' * (i % 7)}" for i in range(60)))
     single = CorpusAccess(Corpus(source="single").located(tmp_path), tmp_path / "cache").text(text.tokenizer)
-    with pytest.raises(BadInput, match=r"none of \d+ examples has two segments.*objective: mlm"):
+    with pytest.raises(BadInput, match=r"no example has two segments.*objective: mlm"):
         next(iter(stream(single, "sop", batch_size=4)))
     assert (next(iter(stream(single, "none", batch_size=4))).pairs == NO_LABEL).all()
+
+
+def test_one_part_without_pairs_is_no_reason_to_refuse_the_others(text, monkeypatch):
+    monkeypatch.setattr("tasks.corpus.stream._BLOCK", int(text.tokens(text.training).sum()) // 3)
+    monkeypatch.setattr("tasks.corpus.stream._BATCHES", 1)
+    parts, whole = stream(text, batch_size=4), Stream._examples
+
+    def examples(self, epoch, block):
+        found = whole(self, epoch, block)
+        return replace(found, labels=np.full_like(found.labels, NO_LABEL)) if block == 0 else found
+
+    monkeypatch.setattr(Stream, "_examples", examples)
+    seen = [batch.pairs for batch in itertools.islice(parts, 200)]
+    assert any((pairs == NO_LABEL).all() for pairs in seen) and any((pairs >= 0).any() for pairs in seen)
+
+
+def test_a_part_that_is_just_too_small_is_cut_anew_and_so_it_is_after_a_kill(text, monkeypatch):
+    """Of one document a batch is filled in some epochs alone; where a stream is entered makes no difference."""
+    sizes = iter([4, 2, 3, 4, 2, 4])
+    known: dict[int, int] = {}
+    whole = Stream._examples
+
+    def examples(self, epoch, block):
+        found = whole(self, epoch, block)
+        count = known.setdefault(epoch, next(sizes, 4))
+        return Spans(found.first[:count], found.second[:count], found.labels[:count])
+
+    monkeypatch.setattr(Stream, "_examples", examples)
+    unbroken = [batch.inputs["input_ids"] for batch in itertools.islice(stream(text, batch_size=4), 3)]
+    resumed = stream(text, batch_size=4, position=Position(0, 0, 1))
+    for before, after in zip(unbroken[1:], itertools.islice(resumed, 2), strict=True):
+        assert torch.equal(before, after.inputs["input_ids"])
 
 
 def test_blocks_that_never_fill_a_batch_are_refused(text, monkeypatch):

@@ -107,6 +107,15 @@ def test_a_remote_result_that_arrives_damaged_is_not_kept(tmp_path):
     assert [path.name for path in (tmp_path / "cache" / "fetched" / made.fingerprint).iterdir()] == ["a"]
 
 
+def test_a_record_in_the_place_of_another_is_told_from_it(store, tmp_path):
+    assert not store.holds(record().fingerprint)
+    made = leave(store, record(), tmp_path / "files")
+    assert store.holds(made.fingerprint) and not store.holds(made.fingerprint, replaced=made.ended)
+    again = made.model_copy(update={"ended": made.ended + 1, "files": {}})
+    leave(store, again, tmp_path / "files", attempt="b")
+    assert store.holds(made.fingerprint, replaced=made.ended)
+
+
 def test_a_record_that_is_gone_is_made_again(store, tmp_path):
     made = leave(store, record(), tmp_path / "files")
     store.fs.rm_file(store.path("records", made.fingerprint, "record.json"))

@@ -265,7 +265,7 @@ def refused(*words: str) -> str:
 
 def test_help_teaches_and_the_list_shows_every_study(folder):
     text = re.sub(r"\x1b\[[0-9;]*m", "", call("study", "--help"))
-    for fragment in ("head-ablation --task cola --model minilm", "--sweep", "--option", "studies/NAME"):
+    for fragment in ("head-ablation --task cola --model minilm", "--sweep", "--option", "studies/<label>"):
         assert fragment in text
     listed = json.loads(call("list", "studies", "--json"))
     assert {"head-ablation", "layerwise", "pruning-speed"} <= {study["name"] for study in listed}
@@ -311,3 +311,16 @@ def test_mistakes_are_explained(folder, words, message):
 def test_a_report_that_cannot_be_imported_is_told_before_anything_runs(report):
     with pytest.raises(BadInput, match=f"study mine: its report '{report}' cannot be imported"):
         find_report(StudyFacts(label="mine", study="mine", report=report))
+
+
+def test_reports_are_imported_before_the_cluster_is_asked_for(monkeypatch):
+    from types import SimpleNamespace
+
+    from benchmark import cluster, sweep
+
+    monkeypatch.setattr(cluster, "connected", lambda *_, **__: pytest.fail("the work began"))
+    broken = SimpleNamespace(
+        studies=(StudyFacts(label="mine", study="mine", report="no_such_module:report"),)
+    )
+    with pytest.raises(BadInput, match="cannot be imported"):
+        sweep._work(None, {}, broken, None, None, Options(), None)

@@ -43,6 +43,7 @@ class MobileBertTransfer(
     preset: Literal["smoke"] | None = Field(None, description="smoke: a tenth of the default tokens")
     teacher: IbBertTeacher = Field(IbBertTeacher(), description="who teaches")
     objective: Objective = Field("mlm+nsp", description="what is learnt beside masked words")
+    warmup: float = Field(0.025, ge=0, lt=1, description="the schedule's own; not to be set")
     inner: int = Field(32, ge=4, description="width inside a block")
     ffn: int | None = Field(None, ge=1, description="width of a feed-forward network; by default 4 inner")
     ffns: int = Field(4, ge=1, le=8, description="feed-forward networks of a block")
