@@ -193,14 +193,16 @@ def resolve(
 
 
 def _chosen(configured: list[Method], wanted: Sequence[str], baseline: str) -> list[Method]:
+    """The rows that labels or names mean, and the baseline; a name that is a label means that row alone."""
     if not wanted:
         return configured
-    known = {name for method in configured for name in (method.label, method.name)}
+    labels, names = {method.label for method in configured}, {method.name for method in configured}
     for name in wanted:
-        if name not in known:
-            raise BadInput(f"--methods {name}: not in this sweep; {did_you_mean(name, known)}")
-    keep = {*wanted, baseline}
-    return [method for method in configured if method.label in keep or method.name in keep]
+        if name not in labels | names:
+            raise BadInput(f"--methods {name}: not in this sweep; {did_you_mean(name, labels | names)}")
+    kept = {*wanted, baseline} & labels
+    whole = set(wanted) - labels
+    return [method for method in configured if method.label in kept or method.name in whole]
 
 
 def _check_names(sweep: Sweep, methods: list[Method], tasks: list[Task]) -> None:

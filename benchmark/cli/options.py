@@ -40,7 +40,11 @@ Output = Annotated[
 ]
 Methods = Annotated[
     list[str] | None,
-    typer.Option("--methods", "-m", help="Run only this method or label (repeatable); the baseline stays."),
+    typer.Option(
+        "--methods",
+        "-m",
+        help="Run only this label, or all rows of this method (repeatable); the baseline stays.",
+    ),
 ]
 Tasks = Annotated[list[str] | None, typer.Option("--tasks", "-t", help="Run only this task (repeatable).")]
 Seeds = Annotated[int | None, typer.Option("--seeds", help="Number of seeds, 1..n.", min=1)]

@@ -212,6 +212,12 @@ def test_options_change_the_plan():
 
     assert nodes("-m", "finetune") == {"finetune.rte.1", "finetune.rte.2"}
     assert nodes("-m", "kd:layers=3") == nodes("-m", "kd") == nodes()
+    two = ("--set", "methods=[finetune, {finetune: {epochs: 2}}, {kd: {layers: 2}}, {kd: {layers: 3}}]")
+    assert nodes(*two, "-m", "finetune") == {"finetune.rte.1", "finetune.rte.2"}
+    assert nodes(*two, "-m", "kd:layers=2") == nodes(*two, "-m", "kd") - {
+        "kd:layers=3.rte.1",
+        "kd:layers=3.rte.2",
+    }
     assert nodes("-t", "sst2", "-m", "finetune") == {"finetune.sst2.1", "finetune.sst2.2"}
     assert nodes("-m", "finetune", "--seeds", "3") >= {"finetune.rte.3"}
     assert nodes("--set", "methods=[finetune]", "--set", "seeds=[9]") == {"finetune.rte.9"}
