@@ -167,7 +167,7 @@ def draw(found: Sequence[Block], questions: Sequence[Question], name: Name) -> F
         if question != "MLM":
             place_of[question].axhline(50, color=FAINT, linewidth=0.8, linestyle="--")
     for task in tasks.values():
-        frame(place_of[task.name], task.long_name, "", f"{task.primary} (points)")
+        frame(place_of[task.name], task.short_name, "", f"{task.primary} (points)")
     names: list[str] = []
     for number, block in enumerate(found):
         encoders, colour = block.group.encoders, PALETTE[number % len(PALETTE)]

@@ -224,7 +224,7 @@ def _draw(found: Sequence[_Ablation]) -> Figure:
         for layer, number in {*a.over_seeds.matter("holm"), *a.over_seeds.help("holm")}:
             colour = "white" if abs(changes[layer, number]) > 0.6 * limit else INK
             place.text(number, layer, "*", ha="center", va="center", color=colour, fontsize=11)
-        frame(place, a.task.long_name, "head", "layer")
+        frame(place, a.task.short_name, "head", "layer")
         place.grid(visible=False)
         place.set_yticks(range(layers))
         bar = figure.colorbar(image, ax=place)

@@ -211,7 +211,7 @@ def _draw(found: Sequence[tuple[TaskFacts, Sequence[_Line]]], names: Mapping[str
             place.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
             y = [statistics.median(scores) for scores in seeds]
             place.plot(x, y, "-o", color=colour, markersize=4, linewidth=1.4, label=names[line.label])
-        frame(place, task.long_name, "layers pruned", f"{task.primary} (points)")
+        frame(place, task.short_name, "layers pruned", f"{task.primary} (points)")
         place.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(figure, max(axes, key=lambda place: len(place.lines)))
     return figure

@@ -151,6 +151,6 @@ def _draw(found: Sequence[_Layers]) -> Figure:
             place.vlines(layer, effect.low, effect.high, color=colour, linewidth=2, alpha=0.5)
             place.plot([layer], [effect.mean], "o", color=colour, markersize=6)
         place.axhline(0, color=FAINT, linewidth=0.8)
-        frame(place, each.task.long_name, "layer with one head", "change (points, 95 %)")
+        frame(place, each.task.short_name, "layer with one head", "change (points, 95 %)")
         place.set_xticks(list(each.effects))
     return figure

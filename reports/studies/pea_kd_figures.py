@@ -57,7 +57,7 @@ def draw(
         (_against_k if several else _by_step)(place, task.name, students)
         x = "layers of the student" if several else ""
         mark = " (start model collapsed)" if task.name in collapsed else ""
-        frame(place, task.long_name + mark, x, f"{task.primary} (points)")
+        frame(place, task.short_name + mark, x, f"{task.primary} (points)")
     legend(figure, axes[0])
     return figure
 

@@ -179,6 +179,6 @@ def _draw(found: Sequence[tuple[TaskFacts, Sequence[_Curve]]]) -> Figure:
             place.plot(x, y, "-o", color=colour, markersize=3, linewidth=1.4, label=ORDERS[c.order])
             if (first := c.first_loss) is not None:
                 place.plot([x[first]], [y[first]], "o", color=colour, markersize=8, fillstyle="none")
-        frame(place, task.long_name, "heads removed (%)", f"{task.primary} (points)")
+        frame(place, task.short_name, "heads removed (%)", f"{task.primary} (points)")
     legend(figure, axes[0])
     return figure

@@ -117,6 +117,6 @@ def _draw(found: Sequence[tuple[TaskFacts, Sequence[_Curve]]]) -> Figure:
             colour = colormaps["viridis_r"](0.1 + 0.85 * number / max(len(curves) - 1, 1))
             x, y = [100 * share for share in c.scores], [c.mean(share) for share in c.scores]
             place.plot(x, y, "-o", color=colour, markersize=3, linewidth=1.4, label=f"{c.percent:g} %")
-        frame(place, task.long_name, "heads removed (%)", f"{task.primary} (points)")
+        frame(place, task.short_name, "heads removed (%)", f"{task.primary} (points)")
     legend(figure, max(axes, key=lambda place: len(place.lines)))
     return figure

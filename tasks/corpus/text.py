@@ -26,7 +26,7 @@ _FORMAT = 4
 """Raised whenever the files or what is in them change."""
 
 _FILES = {"ids": np.int32, "words": np.uint8, "sentences": np.int64, "documents": np.int64}
-_CHUNK = 1 << 20
+_CHUNK = 1 << 17
 """Characters tokenised at a time, or a paragraph."""
 _SLICE = 1 << 20
 """Tokens counted at a time."""

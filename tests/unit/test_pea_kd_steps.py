@@ -326,9 +326,9 @@ def test_students_of_several_depths_are_drawn_against_k():
 def test_steps_have_a_panel_for_each_task(found):
     figure = found.figure
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        "mrpc",
-        "rte (start model collapsed)",
-        "sst2",
+        "MRPC",
+        "RTE (start model collapsed)",
+        "SST-2",
     ]
     ticks = [text.get_text() for text in figure.axes[0].get_xticklabels()]
     assert ticks[0] == "BERT_3"

@@ -8,7 +8,7 @@ import yaml
 
 import benchmark
 from benchmark.grid import expand
-from benchmark.load import make_sweep
+from benchmark.load import load_sweep, make_sweep
 from benchmark.schema import sweep_schema
 from methods import registry
 from methods.settings import _from_yaml
@@ -44,7 +44,7 @@ def test_it_is_a_schema(schema):
 def test_every_sweep_that_comes_along_is_valid(schema, file):
     content = yaml.safe_load(file.read_text())
     assert errors(schema, plain(content)) == []
-    expand(make_sweep(content))
+    expand(load_sweep(file))
 
 
 @pytest.mark.parametrize("name", sorted(registry.methods()))
