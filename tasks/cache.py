@@ -44,10 +44,9 @@ def written_whole(folder: Path) -> Iterator[Path]:
 def replaced(file: Path) -> Iterator[Path]:
     """Give a file to write into, and put it in the place of `file` at the end: whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    # Not the process's number: containers that share a folder have the same ones.
+    # Not the process's number: containers that share a folder have the same ones. What a kill has left there
+    # is not removed, as it may be what another driver's attempt is writing.
     own = file.with_name(f"{file.name}.{uuid.uuid4().hex}.tmp")
-    for left_by_a_kill in file.parent.glob(f"{file.name}.*.tmp"):
-        left_by_a_kill.unlink(missing_ok=True)
     try:
         yield own
         os.replace(own, file)  # noqa: PTH105 - atomic
