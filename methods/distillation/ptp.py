@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 CLASSES = ("right and sure", "right and unsure", "wrong and sure", "wrong and unsure")
 
 SKEW = 0.05
-"""Share of wrong predictions below which the labels hardly say more than how sure the teacher was."""
+"""Share of examples below which two of the four labels are almost empty, and the others say one thing."""
+
+_HALVES = {"right": (0, 1), "wrong": (2, 3), "sure": (0, 2), "unsure": (1, 3)}
 
 
 def teacher_labels(
@@ -56,17 +58,22 @@ def random_labels(examples: int, seed: int) -> NDArray[np.int64]:
 
 
 def note_counts(run: Run, labels: NDArray[np.int64]) -> None:
-    """Write down how many examples each label has, and say so where almost none is wrong."""
-    counts = np.bincount(labels, minlength=len(CLASSES)).tolist()
-    run.notes["ptp_counts"] = dict(zip(CLASSES, counts, strict=True))
-    wrong = (counts[2] + counts[3]) / len(labels)
-    run.notes["ptp_skewed"] = wrong < SKEW
-    if wrong < SKEW:
+    """Write down how many examples each label has, and say so where two of the four are almost empty.
+
+    A teacher is seldom wrong on what it was trained on, and a small one may never reach a threshold.
+    """
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    run.notes["ptp_counts"] = dict(zip(CLASSES, counts.tolist(), strict=True))
+    shares = {half: float(counts[[*places]].sum() / len(labels)) for half, places in _HALVES.items()}
+    skewed = {half: share for half, share in shares.items() if share < SKEW}
+    run.notes["ptp_skewed"] = bool(skewed)
+    for half, share in skewed.items():
         logging.getLogger(__name__).warning(
-            "PTP: the teacher is wrong on %.1f %% of the examples it was trained on; two of four labels are "
+            "PTP: the teacher is %s on %.1f %% of the examples it was trained on; two of four labels are "
             "almost empty: %s",
-            100 * wrong,
-            counts,
+            half,
+            100 * share,
+            counts.tolist(),
         )
 
 

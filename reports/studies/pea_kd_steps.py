@@ -158,23 +158,30 @@ def _rate(label: str, sweep: SweepFacts) -> str:
 
 
 _CLASSES = ("right, sure", "right, unsure", "wrong, sure", "wrong, unsure")
-_COUNTED = ["k", "row", "task", *_CLASSES]
+_COUNTED = ["k", "row", "task", *_CLASSES, "wrong, %", "sure, %"]
 
 
 def _label_counts(roles: Cast, sweep: SweepFacts, trials: Trials) -> list[list[Any]]:
-    """Of labels that the teacher made; drawn ones, the control's, say nothing of it."""
+    """Of labels that the teacher made; drawn ones, the control's, say nothing of it.
+
+    The shares, over all seeds, tell whether four labels say more than two.
+    """
     drawn = {row.label for row in sweep.methods if row.params.get("ptp_labels") == "random"}
     rows = []
     for k, name, label in _rows(roles):
         for task in sweep.tasks if label not in drawn else ():
-            noted = {seed: r.notes.get("ptp_counts") for seed, r in trials[label, task.name].items()}
-            if any(noted.values()):
-                counts = [
-                    list((noted.get(seed) or dict.fromkeys(_CLASSES, "-")).values()) for seed in sweep.seeds
+            found = {
+                seed: record.notes.get("ptp_counts") for seed, record in trials[label, task.name].items()
+            }
+            noted = {seed: list(counts.values()) for seed, counts in found.items() if counts}
+            if noted:
+                by_seed = [noted.get(seed, ["-"] * len(_CLASSES)) for seed in sweep.seeds]
+                told = [" ".join(map(str, each)) for each in zip(*by_seed, strict=True)]
+                right_sure, _, wrong_sure, wrong_unsure = sums = [
+                    sum(n) for n in zip(*noted.values(), strict=True)
                 ]
-                rows.append(
-                    [k, name, task.name, *(" ".join(map(str, each)) for each in zip(*counts, strict=True))]
-                )
+                shares = [wrong_sure + wrong_unsure, right_sure + wrong_sure]
+                rows.append([k, name, task.name, *told, *(100 * share / sum(sums) for share in shares)])
     return rows
 
 

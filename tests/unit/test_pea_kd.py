@@ -182,15 +182,20 @@ def test_the_asked_passes_are_exchanged(run, shuffle, exchanges):
     assert student.config.layer_exchanges == exchanges
 
 
-def test_a_teacher_that_is_never_wrong_is_said(run, caplog):
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([0] * 80 + [1] * 19 + [3], "wrong on 1.0 %"),
+        ([1] * 90 + [3] * 10, "sure on 0.0 %"),
+        ([0] * 90 + [2] * 10, "unsure on 0.0 %"),
+        ([0, 1, 2, 3], None),
+    ],
+)
+def test_two_labels_that_are_almost_empty_are_said(run, caplog, labels, said):
     trial = run()
-    ptp.note_counts(trial, np.array([0] * 99 + [3]))
-    assert trial.notes["ptp_skewed"]
-    assert "wrong on 1.0 %" in caplog.text
-    caplog.clear()
-    ptp.note_counts(trial, np.array([0, 1, 2, 3]))
-    assert not trial.notes["ptp_skewed"]
-    assert not caplog.text
+    ptp.note_counts(trial, np.array(labels))
+    assert trial.notes["ptp_skewed"] == bool(said)
+    assert (f"the teacher is {said}" in caplog.text) if said else not caplog.text
 
 
 def test_the_four_way_head_is_thrown_away_and_the_encoder_kept(run, tiny_bert):

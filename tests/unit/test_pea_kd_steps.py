@@ -185,7 +185,8 @@ def test_label_counts_are_shown_by_task_and_seed(found):
     counts = found.further["Labels of PTP"]
     rows = [row for row in counts.rows if row[1] == "PeaBERT_3"]
     assert [row[2] for row in rows] == list(TASKS)
-    assert rows[0][3:] == ["90 90 90 90 90", "5 5 5 5 5", "3 3 3 3 3", "1 2 3 4 5"]
+    assert rows[0][3:7] == ["90 90 90 90 90", "5 5 5 5 5", "3 3 3 3 3", "1 2 3 4 5"]
+    assert rows[0][7:] == pytest.approx([100 * 30 / 505, 100 * 465 / 505]), "shares over all seeds"
     assert {row[1] for row in counts.rows} == {"PeaBERT_3", "+ PTP"}, "drawn labels say nothing of a teacher"
 
 
