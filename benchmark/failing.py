@@ -9,7 +9,7 @@ import torch
 
 from benchmark.assignment import Assignment, Outcome
 from benchmark.store import Store
-from methods.fit import Diverged
+from methods.divergence import Diverged
 from reports.record import Failure, FailureKind
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from methods import checkpoint
-from methods.fit import Diverged
+from methods.divergence import Diverged
 from methods.pruning.head_removal import predict_without
 from methods.run import Run
 from methods.study import Variant

@@ -1,4 +1,4 @@
-"""The one training loop: AdamW, linear warm-up and decay, clipping, bf16, divergence detection, cost."""
+"""The one training loop: AdamW, linear warm-up and decay, clipping, bf16, cost."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import PreTrainedModel
 
 from methods.attention import fastest_attention
+from methods.divergence import Losses
 from methods.dropout import quick_dropout
 from methods.flops import flops_by_length
 from methods.settings import Training
@@ -42,10 +43,6 @@ After = Callable[[int, PreTrainedModel], None]
 
 MAX_GRADIENT_NORM = 1.0
 REPORT_SECONDS = 5.0
-
-
-class Diverged(RuntimeError):
-    """The loss or the gradient is no longer finite."""
 
 
 @dataclass(frozen=True)
@@ -149,27 +146,9 @@ def descend(
         yield Step(step + 1, taken, total, norm, learning_rates(step))
 
 
-def require_finite(step: int, loss: float, norm: float, learning_rate: float, *, advice: str) -> None:
-    """Notice divergence.
-
-    Raises:
-        Diverged: the loss or the gradient's norm is not finite; the message ends with the advice.
-    """
-    if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise Diverged(
-            f"training diverged at step {step}: loss {loss}, gradient norm {norm}, "
-            f"learning rate {learning_rate:.3g}; {advice}"
-        )
-
-
 def steps_of(examples: int, training: Training) -> int:
     """How many optimiser steps `training.epochs` passes over so many examples take, rounded."""
     return max(1, round(training.epochs * math.ceil(examples / training.batch_size)))
-
-
-def steps_per_read(device: torch.device) -> int:
-    """How many steps are looked at together: reading a number from a GPU waits for all its work."""
-    return 1 if device.type == "cpu" else 20
 
 
 def fit(
@@ -209,7 +188,8 @@ def fit(
     device = next(model.parameters()).device
     bf16 = training.precision == "bf16"
     adamw = optimizer(model, training)
-    meter = _Meter(flops_by_length(model), examples.lengths, per_epoch, steps_per_read(device), report)
+    losses = Losses(device, advice="lower train.learning_rate or raise train.warmup")
+    meter = _Meter(flops_by_length(model), examples.lengths, per_epoch, losses, report)
     torch.manual_seed(seeds.dropout)
     model.train()
     with fastest_attention(model):
@@ -222,7 +202,7 @@ def fit(
             steps=range(total),
             bf16=bf16,
         ):
-            meter.add(step.batches[0], step.loss, step.norm, step.learning_rate)
+            meter.add(step)
             if after is not None:
                 with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
                     after(step.number, model)
@@ -244,17 +224,17 @@ class _Meter:
     flops: Callable[[int], float]
     lengths: NDArray[np.int64]
     per_epoch: int
-    steps_per_read: int
+    unread: Losses
     report: Report
     cost: Cost = field(default_factory=Cost)
     losses: list[float] = field(default_factory=list)
-    _unread: list[tuple[float, Tensor, Tensor]] = field(default_factory=list)
     _epoch: list[float] = field(default_factory=list)
     _rate: float = 0.0
     _told: tuple[float, int] = field(default_factory=lambda: (time.perf_counter(), 0))
 
-    def add(self, batch: Batch, loss: Tensor, norm: Tensor, learning_rate: float) -> None:
+    def add(self, step: Step[Batch]) -> None:
         """Take note of one step."""
+        batch = step.batches[0]
         examples, length = batch.inputs["input_ids"].shape
         self.cost = Cost(
             steps=self.cost.steps + 1,
@@ -263,10 +243,11 @@ class _Meter:
             # A backward pass costs twice the forward one: gradients of inputs and of weights.
             flops=self.cost.flops + 3 * examples * self.flops(length),
         )
-        self._unread.append((learning_rate, loss, norm))
+        self._rate = step.learning_rate
+        due = self.unread.add(step)
         epoch_ends = self.cost.steps % self.per_epoch == 0
-        if epoch_ends or len(self._unread) == self.steps_per_read:
-            self._read()
+        if epoch_ends or due:
+            self._epoch += self.unread.read()
         if epoch_ends:
             self._end_epoch()
         elif time.perf_counter() - self._told[0] > REPORT_SECONDS:
@@ -274,23 +255,9 @@ class _Meter:
 
     def close(self) -> None:
         """End the last epoch where it is."""
-        self._read()
+        self._epoch += self.unread.read()
         if self._epoch:
             self._end_epoch()
-
-    def _read(self) -> None:
-        if not self._unread:
-            return
-        rates, losses, norms = zip(*self._unread, strict=True)
-        self._unread.clear()
-        first = self.cost.steps - len(rates) + 1
-        for step, learning_rate, loss, norm in zip(
-            count(first), rates, torch.stack(losses).tolist(), torch.stack(norms).tolist(), strict=False
-        ):
-            advice = "lower train.learning_rate or raise train.warmup"
-            require_finite(step, loss, norm, learning_rate, advice=advice)
-            self._epoch.append(loss)
-        self._rate = rates[-1]
 
     def _end_epoch(self) -> None:
         self._tell()

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from methods.attention import fastest_attention
-from methods.fit import decay_groups, descend, linear, require_finite, steps_per_read
+from methods.divergence import Losses
+from methods.fit import decay_groups, descend, linear
 from methods.precision import exact
 from methods.pretraining import state
 from methods.pretraining.lamb import Lamb
@@ -85,12 +86,9 @@ def pretrain(
     restored = state.restore(checkpoint, model, stepper, stream, stream.text.digest) if checkpoint else None
     on_processor = 0.0 if device.type == "cpu" else None
     progress = restored or Progress(position=stream.position, processor_seconds=on_processor)
+    clock, unread = _Clock(progress), Losses(device, advice="lower learning_rate or raise warmup")
     shares = schedule or (lambda step: linear(step, total, settings.warmup))
-    earlier, window = run.cost.steps, math.ceil(total / _POINTS)
-    seconds, begun, saved = progress.seconds, time.perf_counter(), time.perf_counter()
-    processor_seconds, processor_begun = progress.processor_seconds, time.process_time()
-    unread: list[tuple[float, Tensor, Tensor]] = []
-    told = (begun, progress.cost.tokens)
+    earlier, window, saved = run.cost.steps, math.ceil(total / _POINTS), time.perf_counter()
     for point in progress.curve:
         # MLflow shows one attempt: what the killed one had reported went with its run.
         run.report(earlier + int(point["step"]), {name: v for name, v in point.items() if name != "step"})
@@ -99,12 +97,6 @@ def pretrain(
         value, figures = loss(model, batch)
         _add(progress.window, figures)
         return value
-
-    def read() -> None:
-        for behind, (learning_rate, value, norm) in zip(range(len(unread))[::-1], unread, strict=True):
-            advice = "lower learning_rate or raise warmup"
-            require_finite(progress.step - behind, float(value), float(norm), learning_rate, advice=advice)
-        unread.clear()
 
     model.train()
     with _fastest_attention(model):
@@ -120,29 +112,47 @@ def pretrain(
         ):
             progress.step, progress.position = step.number, stream.position
             progress.cost += _cost(step.batches, flops)
-            unread.append((step.learning_rate, step.loss, step.norm))
-            now = time.perf_counter()
-            progress.seconds = seconds + now - begun
-            if processor_seconds is not None:
-                progress.processor_seconds = processor_seconds + time.process_time() - processor_begun
-            ends = step.number % window == 0 or step.number == total
-            due = checkpoint is not None and (now - saved > CHECKPOINT_SECONDS or step.number == total)
-            if ends or due or len(unread) == steps_per_read(device):
-                read()
+            clock.tick()
+            full = unread.add(step)
+            last = step.number == total
+            ends = last or step.number % window == 0
+            due = checkpoint is not None and (last or time.perf_counter() - saved > CHECKPOINT_SECONDS)
+            if ends or due or full:
+                unread.read()
             if ends:
-                means = _means(progress.window)
-                progress.curve.append({"step": step.number, **means, "learning_rate": step.learning_rate})
+                point = {**_means(progress.window), "learning_rate": step.learning_rate}
+                progress.curve.append({"step": step.number, **point})
                 progress.window.clear()
-                speed = (progress.cost.tokens - told[1]) / max(now - told[0], 1e-9)
-                told = (now, progress.cost.tokens)
-                live = {**means, "learning_rate": step.learning_rate, "tokens_per_second": speed}
-                run.report(earlier + step.number, live)
+                run.report(earlier + step.number, {**point, "tokens_per_second": clock.speed()})
             if due and checkpoint:
                 state.save(checkpoint, model, stepper, progress, stream.text.digest)
                 saved = time.perf_counter()
     model.eval()
     run.cost += progress.cost
     return progress
+
+
+class _Clock:
+    """Adds the time of this attempt to what earlier ones took."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._told = (progress.seconds, progress.cost.tokens)
+        self._wall, self._processor = time.perf_counter(), time.process_time()
+
+    def tick(self) -> None:
+        """Take in what has gone by since the last time."""
+        wall, processor = time.perf_counter(), time.process_time()
+        self._progress.seconds += wall - self._wall
+        if self._progress.processor_seconds is not None:
+            self._progress.processor_seconds += processor - self._processor
+        self._wall, self._processor = wall, processor
+
+    def speed(self) -> float:
+        """Tokens per second since it was last asked."""
+        seconds, tokens = self._told
+        self._told = (self._progress.seconds, self._progress.cost.tokens)
+        return (self._progress.cost.tokens - tokens) / max(self._progress.seconds - seconds, 1e-9)
 
 
 @torch.no_grad()

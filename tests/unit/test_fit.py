@@ -8,7 +8,8 @@ import pytest
 import torch
 from transformers import get_linear_schedule_with_warmup
 
-from methods.fit import Diverged, cross_entropy, fit, linear, optimizer
+from methods.divergence import Diverged
+from methods.fit import cross_entropy, fit, linear, optimizer
 from methods.flops import forward_flops
 from methods.inference import predict
 from methods.settings import Training
@@ -167,8 +168,6 @@ def test_an_infinite_gradient_is_divergence_too(tiny_bert, examples):
 
 
 def test_divergence_is_found_at_its_step_when_several_are_read_at_once(tiny_bert, examples, monkeypatch):
-    from methods import fit as module
-
     calls = 0
 
     def loss(model, batch):
@@ -176,7 +175,7 @@ def test_divergence_is_found_at_its_step_when_several_are_read_at_once(tiny_bert
         calls += 1
         return cross_entropy(model, batch) * (math.nan if calls == 3 else 1)
 
-    monkeypatch.setattr(module, "steps_per_read", lambda device: 5)
+    monkeypatch.setattr("methods.divergence.steps_per_read", lambda device: 5)
     with pytest.raises(Diverged, match="step 3:"):
         fit(tiny_bert(), examples(n=80), TRAINING, loss=loss, seeds=SEEDS)
     assert calls == 5

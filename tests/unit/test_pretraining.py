@@ -16,7 +16,7 @@ from tiny_corpus import VOCABULARY, access, sweep_run, tokens
 from torch.nn import functional as F
 
 from methods import checkpoint
-from methods.fit import Diverged
+from methods.divergence import Diverged
 from methods.pretraining import heads, loop
 from methods.pretraining.corpus import stream
 from methods.pretraining.encoder import PretrainedEncoder
