@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 from torch import nn
 
 from methods.pretraining.loop import TextLoss, evaluate
 from methods.pretraining.state import Progress
 from tasks.corpus.stream import Stream
 from tasks.corpus.text import Text
-
-_Z = 1.959963984540054
-"""The normal quantile of a 95 % interval."""
 
 
 def held_out(model: nn.Module, loss: TextLoss, stream: Stream, *, bf16: bool = False) -> dict[str, Any]:
@@ -52,8 +49,5 @@ def unigram_entropy(text: Text) -> float:
 
 def wilson(share: float, n: int) -> tuple[float, float]:
     """95 % interval of a share of n trials (Wilson, 1927)."""
-    spread = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    centre = share + _Z**2 / (2 * n)
-    low, high = (centre - spread) / (1 + _Z**2 / n), (centre + spread) / (1 + _Z**2 / n)
-    # Exactly 0 or 1 where the share is; rounding may end on either side of it.
-    return max(0.0, min(low, share)), min(1.0, max(high, share))
+    low, high = binomtest(round(share * n), n).proportion_ci(method="wilson")
+    return float(low), float(high)
