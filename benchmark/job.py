@@ -172,7 +172,7 @@ def resolve(
     )
     plan = build(configured, tasks, sweep.seeds, context, sweep=everything, studies=studies)
     _check_corpus(sweep, plan)
-    _check_lengths(sweep, plan, context)
+    _check_lengths(sweep, model, plan, context)
     root = output or f"runs/{sweep.name}"
     if "://" not in root:
         root = str(Path(root).resolve())
@@ -269,8 +269,18 @@ def _check_corpus(sweep: Sweep, plan: Plan) -> None:
         )
 
 
-def _check_lengths(sweep: Sweep, plan: Plan, context: Context) -> None:
-    """Refuse texts longer than an encoder is pre-trained for, which only its trials would see."""
+def _check_lengths(sweep: Sweep, model: pretrained.Source, plan: Plan, context: Context) -> None:
+    """Refuse texts longer than an encoder takes, which only trials or the timing after them would see."""
+    asked_for = {("train", "max_length"): sweep.train.max_length}
+    if sweep.latency:
+        asked_for["latency", "length"] = sweep.latency.length
+    most = model.positions()
+    for key, asked in asked_for.items():
+        if most and asked > most:
+            raise BadInput(
+                f"{sweep.source.where(key)}: {'.'.join(key)}: {asked} is more than the {most} tokens "
+                f"{model.id!r} takes; lower it"
+            )
     for work in {node.label: node.work for node in plan.trials()}.values():
         made = {need.name: need for need in work.prerequisites() if isinstance(need, Work)}
         length = getattr(made.get(work.encoder() or ""), "length", None)

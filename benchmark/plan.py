@@ -210,7 +210,11 @@ class _Layout:
             need = self.node(self._standard(wanted) if isinstance(wanted, str) else wanted, task, seed)
             self.plan.kept.add(need.fingerprint)
             needs.append((need.work.name, need.fingerprint))
-        reads = [(key, self.node(self._read(work, key), task, seed).fingerprint) for key in work.reads()]
+        reads = []
+        for key in work.reads():
+            other = self._read(work, key)
+            _check_read(work, key, other)
+            reads.append((key, self.node(other, task, seed).fingerprint))
         content = _decides(self.plan.context, self.plan.tasks.get(task), work, seed, (*needs, *reads))
         node = Node(fingerprint(content), work, task, seed, tuple(needs), tuple(reads))
         known = self.plan.nodes.setdefault(node.fingerprint, node)
@@ -235,6 +239,13 @@ class _Layout:
             labels = " or ".join(method.label for method in found)
             raise BadInput(f"{reader.label}: {key!r} could be {labels}; name one in full")
         return found[0] if found else self._standard(key)
+
+
+def _check_read(work: Work, key: str, other: Work) -> None:
+    try:
+        work.check_read(key, other)
+    except BadInput as error:
+        raise BadInput(f"{work.label}: {error}") from None
 
 
 def _decides(

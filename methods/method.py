@@ -139,6 +139,17 @@ class Work(Settings):
             BadInput: with what to do.
         """
 
+    def check_read(self, key: str, other: Work) -> None:
+        """Refuse one of `reads()` whose notes are not what this work needs, before anything is run.
+
+        Args:
+            key: what `reads()` calls it.
+            other: the method of the sweep it stands for.
+
+        Raises:
+            BadInput: with what to do.
+        """
+
     def cost(self) -> float:
         """Rough cost in units of one fine-tuning of the whole model, to start long trials first."""
         return 1.0

@@ -83,6 +83,13 @@ class Source:
         config = self.config()
         return config.get("num_attention_heads", config.get("n_heads", 0))
 
+    def positions(self) -> int | None:
+        """Tokens a text may have at most; None where its configuration is not here yet."""
+        config = self.config()
+        rows: int | None = config.get("max_position_embeddings")
+        # RoBERTa numbers positions from 2.
+        return rows - 2 if rows and config["model_type"] == "roberta" else rows
+
     def weight_bytes(self) -> int:
         """Bytes of its weights on this machine; 0 where they are not here yet."""
         folder = self._folder()

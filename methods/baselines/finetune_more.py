@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
-from methods.method import Method
+from methods.method import Method, Work
+from methods.pruning.layerwise import require_heads_removed
 from methods.settings import Rate
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ class FinetuneMore(
     def reads(self) -> tuple[str, ...]:
         """The method whose layers are counted."""
         return () if self.like is None else (self.like,)
+
+    def check_read(self, key: str, other: Work) -> None:
+        """Refuse a method that removes no heads."""
+        require_heads_removed(key, other)
 
     def cost(self) -> float:
         """An epoch taken for 100 steps, and six layers."""

@@ -14,12 +14,14 @@ from pydantic import Field, model_validator
 
 from methods.architectures import UNSHARED
 from methods.pruning.budget import Axis, Budgeted, Shares
+from methods.pruning.layerwise import require_heads_removed
 from tasks.errors import BadInput
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from methods.encoders import Layer
+    from methods.method import Work
     from methods.pretrained import Source
     from methods.pruning.goal import Goal
     from methods.pruning.order import Head
@@ -79,6 +81,10 @@ class HeadPruning(Budgeted):
     def reads(self) -> tuple[str, ...]:
         """The method whose numbers of heads are taken."""
         return (self.budget.like,) if self.budget and self.budget.like else ()
+
+    def check_read(self, key: str, other: Work) -> None:
+        """Refuse a method that removes no heads."""
+        require_heads_removed(key, other)
 
     def cost(self) -> float:
         """Training once for each share or, layer by layer, about six times."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from methods.encoders import Layer
+    from methods.method import Work
     from methods.run import Run
 
 
@@ -36,6 +37,16 @@ def layer_by_layer(
         run.stage(f"layer-{row}", model)
 
 
+def require_heads_removed(key: str, other: Work) -> None:
+    """Refuse to be `like` a method that removes nothing.
+
+    Raises:
+        BadInput: it is none that prunes.
+    """
+    if other.family != "pruning":
+        raise BadInput(f"like: {key!r} removes no heads by layer; name a method that does, such as auber")
+
+
 def removed_by(run: Run, other: str, model: PreTrainedModel) -> list[int]:
     """Return how many heads another method removed from each layer, for the same task and seed.
 
@@ -45,13 +56,13 @@ def removed_by(run: Run, other: str, model: PreTrainedModel) -> list[int]:
         model: the model the counts are for.
 
     Raises:
-        BadInput: `other` says of no heads that it removed them, or its encoder had another depth.
+        BadInput: `other` does not say which heads it removed, or its encoder had another depth.
     """
     from methods import encoders
 
     removed = run.notes_of[other].get("removed_heads")
     if removed is None:
-        raise BadInput(f"like: {other!r} removes no heads by layer; name a method that does, such as auber")
+        raise BadInput(f"like: {other!r} does not say which heads it removed; name another, such as auber")
     depth = len(encoders.stack(model))
     if len(removed) != depth:
         raise BadInput(f"like: {other!r} had {len(removed)} layers, but this model has {depth}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,12 @@ from pydantic import Field, PositiveInt, field_validator
 
 from methods.pruning.whole_layers import WholeLayers
 from methods.study import Experiment, Variant
+from tasks.errors import BadInput
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from methods.pretrained import Source
     from methods.run import Run
 
 
@@ -49,6 +51,13 @@ class PruningSpeed(
         if list(shares) != sorted(set(shares)) or shares[0] != 0 or shares[-1] >= 1:
             raise ValueError("shares must rise from 0, the unpruned model, and stay below 1")
         return shares
+
+    def check_models(self, model: Source, models: Mapping[str, Source]) -> None:
+        """Refuse longer texts than the encoder has positions for."""
+        super().check_models(model, models)
+        most = model.positions()
+        if most and max(self.lengths) > most:
+            raise BadInput(f"lengths: {max(self.lengths)} is more than the {most} tokens {model.id!r} takes")
 
     def cost(self) -> float:
         """Minutes, whatever the task."""

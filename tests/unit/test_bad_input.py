@@ -90,6 +90,14 @@ def write(folder: Path, **changes) -> str:
         ({"data": "someone/else"}, ["data: 'someone/else'", "must name the commit"]),
         ({"data": "not a name"}, ["data: 'not a name' is neither a folder nor a Hub id"]),
         ({"name": "../../etc"}, ["s.yaml:N: name: ", "pattern"]),
+        ({"train": {"max_length": 513}}, ["s.yaml:N: train.max_length: 513 is more than the 512 tokens 'minilm' takes"]),
+        ({"latency": {"length": 513}}, ["s.yaml:N: latency.length: 513 is more than the 512 tokens 'minilm' takes"]),
+        ({"methods": ["finetune", {"finetune-more": {"like": "finetune"}}]}, [
+            "finetune-more:like=finetune: like: 'finetune' removes no heads by layer; name a method that does, such as auber"]),
+        ({"methods": ["finetune", {"random-heads": {"steps": 2, "budget": {"like": "kd"}}}]}, [
+            "like: 'kd' removes no heads by layer"]),
+        ({"studies": [{"pruning-speed": {"lengths": [32, 600]}}]}, [
+            "pruning-speed:lengths=32+600: lengths: 600 is more than the 512 tokens 'minilm' takes"]),
     ],
     ids=str,
 )  # fmt: skip
@@ -234,11 +242,6 @@ def test_too_little_data(folder, refused):
     few = {key: value[:6] for key, value in ROWS.items()}
     said = refused("run", write(folder, data=write_data(folder, train=few)))
     assert "train" in said
-
-
-def test_texts_longer_than_the_model_takes(folder, refused):
-    said = refused("run", write(folder, train={"max_length": 100_000}))
-    assert "train.max_length: 100000 is more than the" in said
 
 
 # -- looking ---------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def test_heads_are_ranked_within_their_layer_on_the_model_as_it_then_is(tmp_path
 @pytest.mark.parametrize(
     ("notes", "fields", "message"),
     [
-        ({}, LIKE, "'auber' removes no heads by layer"),
+        ({}, LIKE, "'auber' does not say which heads it removed"),
         ({"removed_heads": [[0], [1]]}, LIKE, "'auber' had 2 layers, but this model has 3"),
         ({"removed_heads": [[0], [], [0, 1]]}, LIKE | {"floor": 3}, "removed 2 of 4 heads in layer 2"),
     ],
