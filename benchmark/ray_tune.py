@@ -9,20 +9,21 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import ray
 from ray import tune
 from ray.exceptions import OutOfMemoryError, RayTaskError
 from ray.tune.search import Searcher
 
-from benchmark.actor import Mailbox, Message, TrialActor
+from benchmark.actor import Mailbox, TrialActor
 from benchmark.assignment import Assignment, Outcome
 from benchmark.files import log_name
 from benchmark.interrupts import Interrupts
 from benchmark.plan import Node
 from benchmark.queue import Queue
 from benchmark.store import Store
+from benchmark.watching import Watcher
 from reports.record import Failure, FailureKind
 from tasks.errors import BadInput
 
@@ -33,25 +34,6 @@ _FETCH_SECONDS = 0.5
 _CLOCK_SECONDS = 5
 # How long a network file system may hide from the driver what a worker has written.
 _APPEARS_SECONDS = 90
-
-
-class Watcher(Protocol):
-    """Who is told what happens, on the driver's main thread."""
-
-    def started(self, node: Node) -> None:
-        """A node was handed out."""
-
-    def ended(self, node: Node, outcome: Outcome) -> None:
-        """A node is done or has failed."""
-
-    def lost(self, node: Node) -> None:
-        """A node's worker died and the node is handed out again."""
-
-    def metrics(self, messages: list[Message]) -> None:
-        """Live metrics came in."""
-
-    def tick(self) -> None:
-        """Called several times a second while trials run."""
 
 
 @dataclass

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 
 from benchmark import latency_phase, orphans
-from benchmark.assignment import Outcome
 from benchmark.digest import digest
 from benchmark.interrupts import Interrupts, interruptible
 from benchmark.job import Job
 from benchmark.manifest import Manifest, describe
 from benchmark.plan import Node
-from benchmark.progress import Progress
 from benchmark.publish import Published, publish
-from benchmark.queue import Queue
+from benchmark.running import run_nodes
 from benchmark.store import Scan, has_result
 from benchmark.studies import PublishedStudy, find_report, publish_studies
 from benchmark.tracking import Session, Sheet
-from methods.study import Study
 from reports.record import Failure, Record
 from tasks.cache import cache_folder
 from tasks.errors import BadInput, did_you_mean
 from tasks.seeds import Seeds
-
-if TYPE_CHECKING:
-    from benchmark.actor import Message
 
 
 @dataclass(frozen=True)
@@ -164,7 +157,7 @@ def _work(
     with cluster.connected(options.address, offline=job.offline, cpus=options.cpus):
         interrupts.listen()
         session.start()
-        _run_nodes(job, missing, console, options, session, interrupts)
+        run_nodes(job, missing, console, options.wait, session, interrupts)
         scan = _scan(job, options)
         if job.sweep.latency and not options.study:
             with session.paused():
@@ -200,49 +193,8 @@ def run_apart(job: Job, console: Console, options: Options) -> Scan:
         cluster.connected(options.address, offline=job.offline, cpus=options.cpus),
     ):
         interrupts.listen()
-        _run_nodes(job, missing, console, options, None, interrupts)
+        run_nodes(job, missing, console, options.wait, None, interrupts)
     return _scan(job, options)
-
-
-def _run_nodes(
-    job: Job,
-    missing: Mapping[str, Node],
-    console: Console,
-    options: Options,
-    session: Session | None,
-    interrupts: Interrupts,
-) -> None:
-    """Run nodes on the connected cluster once it has room for them."""
-    from benchmark import cluster, ray_tune
-
-    slots = cluster.wait_for(job.distinct_resources, options.wait, console.print)
-    if cluster.is_several():
-        cluster.check_store(job.store)
-    if not missing:
-        return
-    cached = len(job.plan.targets - missing.keys())
-    # Records that stand where new ones are to appear: those that do not count, and those without weights.
-    replaced = {key: one.ended for key, one in job.store.scan(missing).records.items()}
-    for together in _apart(missing):
-        queue = Queue(together)
-        with Progress(console, queue, cached, slots) as progress:
-            watcher = _Both(progress, session) if session else progress
-            ray_tune.run(
-                queue,
-                job.assignment,
-                store=job.store,
-                replaced=replaced,
-                slots=slots,
-                watcher=watcher,
-                interrupts=interrupts,
-            )
-
-
-def _apart(missing: Mapping[str, Node]) -> list[dict[str, Node]]:
-    """Nodes that may run together, and after them, each for itself, those that measure time."""
-    alone = {key for key, node in missing.items() if isinstance(node.work, Study) and node.work.alone}
-    together = {key: node for key, node in missing.items() if key not in alone}
-    return [group for group in (together, *({key: missing[key]} for key in alone)) if group]
 
 
 def _scan(job: Job, options: Options) -> Scan:
@@ -252,33 +204,6 @@ def _scan(job: Job, options: Options) -> Scan:
         if key in scan.records and scan.records[key].ended == ended:
             del scan.records[key]
     return scan
-
-
-class _Both:
-    """Tells the progress line and MLflow's mirror what happens."""
-
-    def __init__(self, progress: Progress, session: Session) -> None:
-        self.watchers = (progress, session)
-
-    def started(self, node: Node) -> None:
-        for watcher in self.watchers:
-            watcher.started(node)
-
-    def ended(self, node: Node, outcome: Outcome) -> None:
-        for watcher in self.watchers:
-            watcher.ended(node, outcome)
-
-    def lost(self, node: Node) -> None:
-        for watcher in self.watchers:
-            watcher.lost(node)
-
-    def metrics(self, messages: list[Message]) -> None:
-        for watcher in self.watchers:
-            watcher.metrics(messages)
-
-    def tick(self) -> None:
-        for watcher in self.watchers:
-            watcher.tick()
 
 
 def check_data(job: Job) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """Passes what happens on to the mirror; a `ray_tune.Watcher`."""
+    """Passes what happens on to the mirror; a `watching.Watcher`."""
 
     def __init__(self, store: Store, sheet: Sheet) -> None:
         self.place = place(store.url)

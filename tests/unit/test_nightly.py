@@ -124,7 +124,7 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(outdated, "digest", world.digest)
     monkeypatch.setattr(sweep, "digest", world.digest)
-    monkeypatch.setattr(sweep, "_run_nodes", world.train)
+    monkeypatch.setattr(sweep, "run_nodes", world.train)
     monkeypatch.setattr(sweep, "check_data", lambda job: None)
     monkeypatch.setattr(sweep, "publish", lambda *_, **__: Published(None, page, "page", fresh=True))
     monkeypatch.setattr(sweep, "Session", _Deaf)
@@ -308,10 +308,10 @@ def test_an_interrupted_night_goes_on_where_it_was(world, monkeypatch):
         train(job, first, *rest)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweep, "_run_nodes", die)
+    monkeypatch.setattr(sweep, "run_nodes", die)
     with pytest.raises(KeyboardInterrupt):
         night(world)
-    monkeypatch.setattr(sweep, "_run_nodes", train)
+    monkeypatch.setattr(sweep, "run_nodes", train)
     # kd's own code and records look like today's, but they started from models that were made again.
     outcome = night(world)
     labels = {name.split(".")[0] for name in world.ran}

@@ -18,9 +18,10 @@ from benchmark.job import Job, resolve
 from benchmark.load import make_sweep
 from benchmark.manifest import describe
 from benchmark.plan import build
+from benchmark.running import _apart
 from benchmark.store import Store
 from benchmark.studies import find_report, publish_studies
-from benchmark.sweep import Options, _apart, _wanted
+from benchmark.sweep import Options, _wanted
 from benchmark.tracking.state import board_stamp
 from methods.baselines.finetune import Finetune
 from methods.pruning.sixteen_heads import SixteenHeads
