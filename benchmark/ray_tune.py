@@ -101,6 +101,7 @@ def _run_all(
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False, checkpoint_frequency=0),
                 ),
             ).fit()
+        handler.check()
 
 
 class _Unsaved:
@@ -121,8 +122,12 @@ class PlanSearcher(_Unsaved, Searcher):
         self.handed_out = 0
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Return the settings of the next trial, None while none is ready, or FINISHED."""
-        if self.queue.finished or self.handed_out >= TRIALS_PER_RUN:
+        """Return the settings of the next trial, None while none is ready, or FINISHED.
+
+        Without any trial Tune asks here every second for ten minutes and calls no callback meanwhile.
+        """
+        self.handler.take_in_what_appeared()
+        if self.queue.finished or self.handed_out >= TRIALS_PER_RUN or self.handler.must_end:
             return Searcher.FINISHED
         node = self.queue.take()
         if node is None:
@@ -235,29 +240,42 @@ class _Handler(_Unsaved, tune.Callback):
                 self.mailbox = self._mailbox()  # Curves have a gap; results are untouched.
             self._fetching = None
         self.watcher.tick()
-        self.interrupts.check()
-        self._look_for_unseen()
+        self.take_in_what_appeared()
+        self.check()
 
-    def _look_for_unseen(self) -> None:
-        """Take in what has appeared meanwhile, and stop for what has not in all its time.
+    def take_in_what_appeared(self) -> None:
+        """Complete the nodes whose records a slow file system has shown at last."""
+        waiting, self.unseen = self.unseen, []
+        for outcome, until in waiting:
+            if self._appeared(self.queue.nodes[outcome.fingerprint]):
+                self.ended(outcome)
+            else:
+                self.unseen.append((outcome, until))
+
+    @property
+    def must_end(self) -> bool:
+        """Whether `check` would raise."""
+        return self.interrupts.number is not None or bool(self._given_up())
+
+    def check(self) -> None:
+        """Stop for a signal, and for a record that has not appeared in all its time.
 
         Nodes of the cluster that are there at the start are asked before (`cluster.check_store`); one that
         an autoscaler adds, or that loses its mount, shows here. Only in a callback does Tune let an exception
         through: from its searcher it would take it for a dead worker.
         """
-        waiting, self.unseen = self.unseen, []
-        for outcome, until in waiting:
-            node = self.queue.nodes[outcome.fingerprint]
-            if self._appeared(node):
-                self.ended(outcome)
-            elif time.monotonic() < until:
-                self.unseen.append((outcome, until))
-            else:
-                raise BadInput(
-                    f"output {self.store.url}: the worker of {node.name} says it is done, but its record is "
-                    "not there, so the node it ran on does not see this output; use a folder that all nodes "
-                    "share or an object store, e.g. -o s3://bucket/runs, and run again"
-                )
+        self.interrupts.check()
+        for outcome in self._given_up():
+            name = self.queue.nodes[outcome.fingerprint].name
+            raise BadInput(
+                f"output {self.store.url}: the worker of {name} says it is done, but its record is not "
+                "there, so the node it ran on does not see this output; use a folder that all nodes share "
+                "or an object store, e.g. -o s3://bucket/runs, and run again"
+            )
+
+    def _given_up(self) -> list[Outcome]:
+        now = time.monotonic()
+        return [outcome for outcome, until in self.unseen if now >= until]
 
     def _appeared(self, node: Node) -> bool:
         """Whether the record of a node that is done is where this process sees it."""

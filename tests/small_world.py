@@ -96,7 +96,9 @@ class Hangs(_Baseline, name="hangs", family="pruning"):
     """Never end and hold the GIL."""
 
     def compress(self, run):
-        sum(iter(int, 1))
+        import ctypes
+
+        ctypes.PyDLL(None).sleep(3600)
 
 
 class Eats(_Baseline, name="eats", family="pruning"):

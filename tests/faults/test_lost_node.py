@@ -115,7 +115,9 @@ def test_an_output_that_a_workers_node_does_not_see_ends_the_run(world, cluster)
     process, address = cluster
     kill_the_second(process)
     sweep = world.sweep("unseen", tasks=["rte"], methods=["finetune"], seeds=3, latency=None)
-    done = world.call("run", sweep, "--address", address, "-o", "memory://unseen")
+    driver = world.start("run", sweep, "--address", address, "-o", "memory://unseen")
+    # Tune asks for trials for ten minutes where none runs; a record has a minute and a half to appear.
+    done = end(driver, timeout=300)
     assert done.code == 2, done.text
     assert "the worker of finetune.rte.1 says it is done, but its record is not there" in done.err
     assert "use a folder that all nodes share or an object store" in done.err

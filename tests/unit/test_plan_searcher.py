@@ -1,0 +1,82 @@
+"""What Tune's searcher hands out, and what it does where Tune asks it alone and no callback is called."""
+
+from __future__ import annotations
+
+import signal
+from types import SimpleNamespace
+
+import pytest
+from ray.tune.search import Searcher
+from small_plans import graph
+
+from benchmark import ray_tune
+from benchmark.assignment import Outcome
+from benchmark.interrupts import Interrupted, Interrupts
+from benchmark.queue import Queue
+from tasks.errors import BadInput
+
+
+class Store:
+    """Shows the records that are in `shown`."""
+
+    url = "file:///output"
+
+    def __init__(self) -> None:
+        self.shown: set[str] = set()
+
+    def holds(self, fingerprint, replaced=None):
+        return fingerprint in self.shown
+
+
+class Silent:
+    def __getattr__(self, name):
+        return lambda *facts: None
+
+
+@pytest.fixture
+def store():
+    return Store()
+
+
+@pytest.fixture
+def interrupts():
+    return Interrupts()
+
+
+@pytest.fixture
+def searcher(store, interrupts, monkeypatch):
+    """Of a plan whose node 1 needs node 0, which has been handed out and says it is done."""
+    monkeypatch.setattr(ray_tune._Handler, "_mailbox", lambda self: None)
+    queue = Queue(graph({0: [], 1: [0]}))
+    handler = ray_tune._Handler(queue, store, Silent(), interrupts, {})
+    made = ray_tune.PlanSearcher(
+        queue, lambda node, attempt: SimpleNamespace(model_dump_json=lambda: node.name, cpu=1, gpu=0), handler
+    )
+    first = made.suggest("a")
+    assert made.suggest("b") is None
+    done = Outcome(queue.nodes["0"].fingerprint, first["attempt"], "done")
+    handler.ended(done)
+    return made
+
+
+def test_a_record_that_appears_late_lets_what_needs_it_begin(searcher, store):
+    assert searcher.suggest("b") is None
+    store.shown.add("0")
+    assert searcher.suggest("b")["assignment"] == searcher.queue.nodes["1"].name
+    searcher.handler.check()
+
+
+def test_a_record_that_never_appears_ends_the_search_and_says_why(searcher, monkeypatch):
+    assert searcher.suggest("b") is None
+    clock = ray_tune.time.monotonic() + ray_tune._APPEARS_SECONDS + 1
+    monkeypatch.setattr(ray_tune.time, "monotonic", lambda: clock)
+    assert searcher.suggest("b") == Searcher.FINISHED
+    with pytest.raises(BadInput, match="says it is done, but its record is not there"):
+        searcher.handler.check()
+
+
+def test_a_signal_ends_the_search_without_any_trial(searcher, interrupts):
+    interrupts.number = signal.SIGINT
+    assert searcher.suggest("b") == Searcher.FINISHED
+    with pytest.raises(Interrupted):
+        searcher.handler.check()
