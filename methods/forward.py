@@ -39,6 +39,8 @@ def whole_reason(model: PreTrainedModel) -> str | None:
         return f"a {type(model).__name__} is none of the classifiers taken apart: {known}"
     if getattr(model.config, "is_decoder", False):
         return "it is a decoder, whose tokens see only those before them"
+    if getattr(model.config, "layer_order", None):
+        return "it runs its layers in an order of its own"
     return None
 
 

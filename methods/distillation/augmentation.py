@@ -36,7 +36,9 @@ def augmented(run: Run, copies: int, model: str | None) -> Examples:
 
     A word that is one token is replaced with probability 0.4 by one of 15 proposals: those of a masked
     language model in its place, or its nearest neighbours among the encoder's word embeddings. Words of
-    several tokens stay; the paper looks their neighbours up in GloVe. Labels are those of the originals.
+    several tokens stay; the paper looks their neighbours up in GloVe. The official code also leaves stop
+    words and numbers alone, and shows its language model the whole text after the masked one; the paper names
+    neither. Labels are those of the originals.
 
     Args:
         run: its train split, its encoder and its `order` seed are used.

@@ -51,7 +51,7 @@ def keep_layers(model: PreTrainedModel, layers: int | None, take: Take = "first"
     del stack[:]
     stack.extend(kept)
     model.config.num_hidden_layers = len(kept)
-    for by_layer in ("kept_heads", "kept_neurons"):
+    for by_layer in ("kept_heads", "kept_neurons", "layer_groups"):
         if (left := getattr(model.config, by_layer, None)) is not None:
             setattr(model.config, by_layer, [left[position] for position in own])
     return model

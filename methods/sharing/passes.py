@@ -59,7 +59,16 @@ class Exchanged(nn.Module):
         self.naming = naming
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
-        """Run the layer itself, its two projections exchanged for as long as it runs."""
+        """Run the layer itself, its two projections exchanged for as long as it runs.
+
+        Raises:
+            BadInput: the layer would be run again for the backward pass, when nothing is exchanged any more.
+        """
+        if self.layer.training and getattr(self.layer, "gradient_checkpointing", False):
+            raise BadInput(
+                "gradient checkpointing runs a layer again without its query and key exchanged, and the "
+                "gradients would be wrong; disable it with `gradient_checkpointing_disable()`"
+            )
         parent, _, query = self.naming.query.rpartition(".")
         key = self.naming.key.rpartition(".")[2]
         attention = self.layer.get_submodule(parent)

@@ -41,6 +41,7 @@ _RECIPE = (
     *("init", "take", "epochs", "batch_size"),
 )
 """What rows that are a step apart have in common; their rates are tuned, each on its own."""
+_THRESHOLDS = ("preset", "t", "t_wrong")
 
 
 def compared_rows(roles: Cast, sweep: SweepFacts) -> dict[Named, Pair]:
@@ -91,5 +92,9 @@ def _built_on(params: Mapping[str, Any], k: int) -> str:
 
 
 def _recipe(params: Mapping[str, Any]) -> dict[str, Any]:
-    names = (*_RECIPE, "ptp_epochs") if params.get("ptp") else _RECIPE
+    names = list(_RECIPE)
+    if params.get("ptp"):
+        names.append("ptp_epochs")
+        # Drawn labels, the control's, have no thresholds.
+        names += _THRESHOLDS if params.get("ptp_labels") == "teacher" else ()
     return {name: params[name] for name in names if name in params}

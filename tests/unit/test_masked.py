@@ -10,6 +10,7 @@ from methods import encoders, forward
 from methods.inference import predict
 from methods.pruning.masked import MaskedEvaluator, WholeEvaluator, evaluator, whole_reason
 from methods.pruning.surgery import prune_heads
+from methods.sharing.passes import run_in_order
 from tasks.batches import in_order
 from tasks.errors import BadInput
 
@@ -105,8 +106,13 @@ def test_what_does_not_fit_is_run_as_a_whole_and_says_why():
         pass
 
     shared, other = encoder("bert"), Other(encoder("bert").config)
+    paired = run_in_order(encoder("bert"), [0, 1, 2, 0, 1, 2])
     share_layers(shared, [0, 0, 2])
-    for model, reason in ((shared, "shares layers"), (other, "Other is none of the classifiers")):
+    for model, reason in (
+        (shared, "shares layers"),
+        (other, "Other is none of the classifiers"),
+        (paired, "runs its layers in an order of its own"),
+    ):
         data = examples(model, 6)
         assert reason in whole_reason(model)
         assert evaluator(model, data).path == "whole"

@@ -232,6 +232,16 @@ def test_a_failing_pass_leaves_the_model_as_it_was():
     assert torch.equal(logits(model), logits(share_in_pairs(encoder("bert"), "upper")))
 
 
+def test_running_layers_again_for_the_backward_pass_is_refused():
+    model = share_in_pairs(encoder("bert"), "upper")
+    model.gradient_checkpointing_enable()
+    logits(model)
+    with pytest.raises(BadInput, match="gradient checkpointing runs a layer again without its query"):
+        model.train()(**batch_for(model).inputs)
+    model.gradient_checkpointing_disable()
+    model(**batch_for(model).inputs)
+
+
 @pytest.mark.parametrize(("order", "exchanged"), [([0, 3], None), ([], None), ([0, 1], [True])])
 def test_positions_the_model_does_not_have_are_refused(order, exchanged):
     with pytest.raises(BadInput, match="the model has 3 layers"):

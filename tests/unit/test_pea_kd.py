@@ -284,6 +284,27 @@ def test_ablations_have_the_parameters_of_k_layers_and_can_be_kept(run, fields, 
     )
 
 
+@pytest.mark.parametrize(("layers", "taught"), [(3, [1, 2, 3, 4, 5]), (2, [2, 3, 5])])
+def test_every_application_but_the_last_is_patient(run, layers, taught):
+    """Slots are those of the layers that run, 6 and 4 of a teacher of 6, not of those that are stored."""
+    method = PeaKD(layers=layers, ptp=False, alpha=0, beta=7, normalise=False)
+    trial = with_states(run(layers=6), method)
+    losses = []
+    fit = trial.fit
+    trial.fit = lambda model, loss, **options: losses.append((model, loss)) or fit(model, loss, **options)
+    method.compress(trial)
+    assert trial.notes["teacher_layers"] == taught
+    ((student, loss),) = losses
+    batch = collate(trial.train, np.array([5, 30, 2]))
+    output = student(**batch.inputs, output_hidden_states=True)
+    assert len(output.hidden_states) == 2 * layers + 1
+    own = torch.stack([state[:, 0] for state in output.hidden_states[1:-1]], dim=1)
+    theirs = trial.teacher_states().read("cls", batch.positions)[:, [layer - 1 for layer in taught]]
+    hard = torch.nn.functional.cross_entropy(output.logits, batch.labels)
+    expected = hard + 7 * (own - theirs).square().mean()
+    assert loss(student, batch).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_only_what_is_used_is_a_prerequisite():
     states = TeacherStates(cls=True)
     assert PeaKD().prerequisites() == ("teacher-outputs", states)

@@ -277,6 +277,20 @@ def test_rows_that_differ_in_more_than_their_step_are_pointed_out(found):
     ]
 
 
+def test_thresholds_belong_to_the_step_only_where_a_teacher_makes_the_labels():
+    rows = [
+        ("finetune", {}, 0.0),
+        ("pea-kd", {"layers": 3, "sps": False}, 0.0),
+        ("pea-kd", {"layers": 3, "sps": False, "ptp_labels": "random"}, 0.0),
+        ("pea-kd", {"layers": 3, "preset": "code", "t": 0.9}, 0.0),
+    ]
+    said = [s for s in findings(board(rows, seeds=2)).conclusion if s.startswith("Not comparable")]
+    assert said == [
+        "Not comparable, k = 3: PeaBERT_3 and PTP differ in more than the step: preset (code and paper), "
+        "t (0.9 and None)."
+    ]
+
+
 def test_layers_are_known_before_a_row_has_run(whole):
     rows = [
         ("finetune", {}, 0.0),

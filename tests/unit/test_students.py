@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tiny_encoders import compact_albert
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
-from methods import encoders, registry
+from methods import checkpoint, encoders, registry
 from methods.distillation.distilbert import DistilBERT
 from methods.distillation.kd import KnowledgeDistillation
 from methods.distillation.patient_kd import PatientKD
@@ -56,7 +56,12 @@ def test_layers_that_share_a_part_in_groups_are_refused(share):
 def test_layers_of_an_encoder_that_shares_them_in_groups_are_refused(tiny_bert):
     with pytest.raises(BadInput, match="shares some of them in groups; name a `student`"):
         keep_layers(share_layers(tiny_bert(num_hidden_layers=6), 2, "first"), 3)
-    assert len(encoders.stack(keep_layers(share_layers(tiny_bert(num_hidden_layers=6), 1, "first"), 3))) == 3
+
+
+def test_layers_of_an_encoder_that_shares_all_stay_one(tiny_bert, tmp_path):
+    student = keep_layers(share_layers(tiny_bert(num_hidden_layers=6), 1, "first"), 3)
+    loaded = checkpoint.load(checkpoint.save(student, tmp_path / "model"))
+    assert len(encoders.stack(loaded)) == 3 and len(set(encoders.stack(loaded))) == 1
 
 
 @pytest.mark.parametrize("name", ["kd", "patient-kd", "distilbert", "tinybert", "pea-kd"])

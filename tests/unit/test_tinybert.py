@@ -81,6 +81,37 @@ def test_one_projection_is_shared_learnt_and_taken_off(run):
     assert list(student.state_dict()) == names
 
 
+def test_a_narrower_student_follows_the_mapped_layers_through_the_projection(run, tiny_bert):
+    """Layers 1 and 2 of a student half as wide follow 1 and 4 of its teacher, embeddings its embeddings."""
+    trial = run(layers=4)
+    teacher = trial.start()
+    student = tiny_bert(seed=5, num_hidden_layers=2, hidden_size=16, intermediate_size=32)
+    live = LiveTeacher(trial, TinyBERT(student="small", layer_map=(1, 4))._states())
+    batch = collate(trial.train, np.array([5, 30, 2]))
+    mask = batch.inputs["attention_mask"]
+
+    def looked_at(model):
+        states = model(**batch.inputs, output_hidden_states=True).hidden_states
+        scores = []
+        for layer, hidden in zip(model.bert.encoder.layer, states[:-1], strict=True):
+            attention = layer.attention.self
+            query, key = (
+                linear(hidden).unflatten(-1, (4, -1)).transpose(1, 2)
+                for linear in (attention.query, attention.key)
+            )
+            scores.append(query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5)
+        return states, scores
+
+    (own, own_scores), (theirs, their_scores) = looked_at(student), looked_at(teacher)
+    with transformer_distillation(student, live.states, live.parts, seed=1) as loss:
+        projected = torch.stack([student.projection(state) for state in own], dim=1)
+        hidden = hidden_loss(projected, torch.stack([theirs[layer] for layer in (0, 1, 4)], dim=1), mask)
+        mapped = torch.stack([their_scores[layer] for layer in (0, 3)], dim=1)
+        attention = attention_loss(torch.stack(own_scores, dim=1), mapped, mask)
+        assert min(hidden.item(), attention.item()) > 0.01
+        assert loss(student, batch).item() == pytest.approx((hidden + attention).item(), rel=1e-5)
+
+
 def test_the_first_stage_brings_states_nearer_and_the_second_outputs(run, monkeypatch):
     method = TinyBERT(inner_epochs=12, inner_learning_rate=3e-3, epochs=20, learning_rate=3e-3)
     trial = with_states(run(layers=4), method)
