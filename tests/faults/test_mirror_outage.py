@@ -29,13 +29,14 @@ def play(mirror, records):
     return time.perf_counter() - begun
 
 
-def test_a_dead_server_costs_the_sweep_nothing(sweep, capfd):
+def test_a_dead_server_costs_the_sweep_nothing(sweep, capfd, monkeypatch):
+    monkeypatch.setattr(mirror_module, "_RETRY_SECONDS", (0.5,))
     where = Place("http://me:secret@127.0.0.1:9", None)
     mirror = Mirror(where, sweep.sheet, sweep.store)
     mirror.start()
     assert play(mirror, sweep.records) < 0.5
     assert mirror.links([("kd", "rte")], timeout=0.2) == {}
-    time.sleep(8)
+    time.sleep(3)
     begun = time.perf_counter()
     report = mirror.close(20)
     assert time.perf_counter() - begun < 15

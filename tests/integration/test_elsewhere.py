@@ -11,6 +11,7 @@ from small_world import (
     records,
 )
 
+METHODS = ["finetune", {"kd": {"layers": 1}}]
 ISOLATED = ("unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 
 
@@ -21,9 +22,11 @@ def elsewhere(world) -> tuple[Done, Path, bool]:
     (folder / "methods").mkdir(parents=True)
     for name in ("tasks.py", "benchmark.py", "reports.py", "methods/__init__.py", "leanboard.py"):
         (folder / name).write_text("raise ImportError('this is the module of the user')\n")
-    sweep = world.sweep("away", tasks=["rte"], methods=["finetune", {"kd": {"layers": 1}}], seeds=1)
+    sweep = world.sweep("away", tasks=["rte"], methods=METHODS, seeds=1, latency=None)
     allowed = subprocess.run([*ISOLATED, "true"], capture_output=True, check=False).returncode == 0
-    done = world.call("run", sweep, "--offline", before=ISOLATED if allowed else (), cwd=folder)
+    done = world.call(
+        "run", sweep, "--offline", "--cpus", "1", before=ISOLATED if allowed else (), cwd=folder
+    )
     return done, folder / "runs" / "away", allowed
 
 

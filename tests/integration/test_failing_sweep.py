@@ -76,11 +76,9 @@ def test_the_log_of_a_hung_trial_shows_where_it_hung(failing):
 
 def test_a_node_whose_worker_died_is_handed_out_again_at_most_twice(failing, world):
     done, output = failing
-    count = {failure["label"]: 0 for failure in failures(output).values()}
     key = failures(output)["dies:times=9.sst2.1"]["fingerprint"]
     assert attempts(output)[key] == 3
     assert attempts(output)[records(output)["dies.sst2.1"]["fingerprint"]] == 2
-    assert count
     assert done.out.count("handed out again") == 3
 
 
@@ -110,7 +108,7 @@ def test_what_failed_is_tried_again_and_nothing_else(failing, world):
     _, output = failing
     before = attempts(output)
     world.sweep("failing", tasks=["sst2"], methods=["finetune", "raises", "dies"], seeds=1, latency=None)
-    done = world.call("run", "failing.yaml")
+    done = world.call("run", "failing.yaml", "--cpus", "1")
     assert done.code == 1, done.text
     assert "2 cached, 1 without a result" in done.out
     after = attempts(output)

@@ -188,10 +188,9 @@ def _converged(metric, heads=HEADS):
     return agent, environment
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_converged_the_greedy_policy_is_the_optimum_of_the_total_metric(seed):
+def test_converged_the_greedy_policy_is_the_optimum_of_the_total_metric():
     def draw(*key):
-        return np.random.default_rng([seed, *key])
+        return np.random.default_rng([1, *key])
 
     alone = draw().normal(size=HEADS) / 100
     subsets = [frozenset(s) for count in range(HEADS) for s in combinations(range(HEADS), count)]

@@ -444,4 +444,4 @@ def test_tables_escape_pipes_and_leave_out_what_is_not_there():
     table = Table(["a", "b"], [["x|y", None], ["z", 0.00012]])
     assert table.to_csv() == "a,b\nx|y,\nz,0.00012\n"
     assert "x\\|y" in table.to_markdown()
-    assert table.to_markdown().splitlines()[2].endswith("-     |") or " - |" in table.to_markdown()
+    assert table.to_markdown().splitlines()[2].endswith(" - |")
