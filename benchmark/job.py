@@ -170,9 +170,12 @@ def resolve(
         redraws=REDRAWS if sweep.collapsed_teacher == "redraw" else 0,
         corpus=corpus.identity() if corpus else None,
     )
-    plan = build(configured, tasks, sweep.seeds, context, sweep=everything, studies=studies)
+    try:
+        plan = build(configured, tasks, sweep.seeds, context, sweep=everything, studies=studies)
+    except BadInput as error:
+        raise BadInput(f"{sweep.source.where(())}: {error}") from None
     _check_corpus(sweep, plan)
-    _check_lengths(sweep, model, plan, context)
+    _check_lengths(sweep, model, models, plan, context)
     root = output or f"runs/{sweep.name}"
     if "://" not in root:
         root = str(Path(root).resolve())
@@ -269,18 +272,26 @@ def _check_corpus(sweep: Sweep, plan: Plan) -> None:
         )
 
 
-def _check_lengths(sweep: Sweep, model: pretrained.Source, plan: Plan, context: Context) -> None:
+def _check_lengths(
+    sweep: Sweep,
+    model: pretrained.Source,
+    models: dict[str, pretrained.Source],
+    plan: Plan,
+    context: Context,
+) -> None:
     """Refuse texts longer than an encoder takes, which only trials or the timing after them would see."""
     asked_for = {("train", "max_length"): sweep.train.max_length}
-    if sweep.latency:
+    # Nobody asked for the default, and a sweep is worth running without its times.
+    if sweep.latency and "length" in sweep.latency.model_fields_set:
         asked_for["latency", "length"] = sweep.latency.length
-    most = model.positions()
-    for key, asked in asked_for.items():
-        if most and asked > most:
-            raise BadInput(
-                f"{sweep.source.where(key)}: {'.'.join(key)}: {asked} is more than the {most} tokens "
-                f"{model.id!r} takes; lower it"
-            )
+    for source in (model, *models.values()):
+        most = source.positions()
+        for key, asked in asked_for.items():
+            if most and asked > most:
+                raise BadInput(
+                    f"{sweep.source.where(key)}: {'.'.join(key)}: {asked} is more than the {most} tokens "
+                    f"{source.id!r} takes; give {most} or less"
+                )
     for work in {node.label: node.work for node in plan.trials()}.values():
         made = {need.name: need for need in work.prerequisites() if isinstance(need, Work)}
         length = getattr(made.get(work.encoder() or ""), "length", None)

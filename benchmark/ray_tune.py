@@ -32,6 +32,7 @@ TRIALS_PER_RUN = 2000
 _FETCH_SECONDS = 0.5
 # How far a worker's clock may be ahead of the driver's.
 _CLOCK_SECONDS = 5
+_LOOK_SECONDS = 1.0
 # How long a network file system may hide from the driver what a worker has written.
 _APPEARS_SECONDS = 90
 
@@ -101,7 +102,6 @@ def _run_all(
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False, checkpoint_frequency=0),
                 ),
             ).fit()
-        handler.check()
 
 
 class _Unsaved:
@@ -126,8 +126,8 @@ class PlanSearcher(_Unsaved, Searcher):
 
         Without any trial Tune asks here every second for ten minutes and calls no callback meanwhile.
         """
-        self.handler.take_in_what_appeared()
-        if self.queue.finished or self.handed_out >= TRIALS_PER_RUN or self.handler.must_end:
+        self.handler.look()
+        if self.queue.finished or self.handed_out >= TRIALS_PER_RUN:
             return Searcher.FINISHED
         node = self.queue.take()
         if node is None:
@@ -178,7 +178,7 @@ class _Handler(_Unsaved, tune.Callback):
         self.unseen: list[tuple[Outcome, float]] = []
         """What workers say is done and has not appeared, and until when it may."""
         self._fetching: Any = None
-        self._fetched = 0.0
+        self._fetched = self._looked = 0.0
 
     def close(self) -> None:
         """Let go of everything in Ray, which may be shut down next."""
@@ -191,11 +191,10 @@ class _Handler(_Unsaved, tune.Callback):
     def ended(self, outcome: Outcome) -> None:
         node = self.queue.nodes[outcome.fingerprint]
         if outcome.status == "done":
-            if not self._appeared(node):
+            if self._appeared(node):
+                self._complete(outcome)
+            else:
                 self.unseen.append((outcome, time.monotonic() + _APPEARS_SECONDS))
-                return
-            self.queue.complete(outcome.fingerprint)
-            self.watcher.ended(node, outcome)
             return
         stranded_by_it = self.queue.fail(outcome.fingerprint, outcome.kind)
         self.watcher.ended(node, outcome)
@@ -239,43 +238,41 @@ class _Handler(_Unsaved, tune.Callback):
             except ray.exceptions.RayActorError:
                 self.mailbox = self._mailbox()  # Curves have a gap; results are untouched.
             self._fetching = None
+        self.look()
+
+    def look(self) -> None:
+        """Do what must be done several times a second, whether trials run or not."""
         self.watcher.tick()
-        self.take_in_what_appeared()
-        self.check()
+        self.interrupts.check()
+        now = time.monotonic()
+        if self.unseen and now - self._looked > _LOOK_SECONDS:
+            self._looked = now
+            self._look_for_unseen(now)
 
-    def take_in_what_appeared(self) -> None:
-        """Complete the nodes whose records a slow file system has shown at last."""
-        waiting, self.unseen = self.unseen, []
-        for outcome, until in waiting:
-            if self._appeared(self.queue.nodes[outcome.fingerprint]):
-                self.ended(outcome)
-            else:
-                self.unseen.append((outcome, until))
-
-    @property
-    def must_end(self) -> bool:
-        """Whether `check` would raise."""
-        return self.interrupts.number is not None or bool(self._given_up())
-
-    def check(self) -> None:
-        """Stop for a signal, and for a record that has not appeared in all its time.
+    def _look_for_unseen(self, now: float) -> None:
+        """Take in what has appeared meanwhile, and stop for what has not in all its time.
 
         Nodes of the cluster that are there at the start are asked before (`cluster.check_store`); one that
-        an autoscaler adds, or that loses its mount, shows here. Only in a callback does Tune let an exception
-        through: from its searcher it would take it for a dead worker.
+        an autoscaler adds, or that loses its mount, shows here. Where a trial ends, Tune lets no exception
+        through.
         """
-        self.interrupts.check()
-        for outcome in self._given_up():
-            name = self.queue.nodes[outcome.fingerprint].name
-            raise BadInput(
-                f"output {self.store.url}: the worker of {name} says it is done, but its record is not "
-                "there, so the node it ran on does not see this output; use a folder that all nodes share "
-                "or an object store, e.g. -o s3://bucket/runs, and run again"
-            )
+        waiting, self.unseen = self.unseen, []
+        for outcome, until in waiting:
+            node = self.queue.nodes[outcome.fingerprint]
+            if self._appeared(node):
+                self._complete(outcome)
+            elif now < until:
+                self.unseen.append((outcome, until))
+            else:
+                raise BadInput(
+                    f"output {self.store.url}: the worker of {node.name} says it is done, but its record is "
+                    "not there, so the node it ran on does not see this output; use a folder that all nodes "
+                    "share or an object store, e.g. -o s3://bucket/runs, and run again"
+                )
 
-    def _given_up(self) -> list[Outcome]:
-        now = time.monotonic()
-        return [outcome for outcome, until in self.unseen if now >= until]
+    def _complete(self, outcome: Outcome) -> None:
+        self.queue.complete(outcome.fingerprint)
+        self.watcher.ended(self.queue.nodes[outcome.fingerprint], outcome)
 
     def _appeared(self, node: Node) -> bool:
         """Whether the record of a node that is done is where this process sees it."""

@@ -40,7 +40,7 @@ class Losses:
         """Take note of a step; say whether it is time to read."""
         # Not the step itself, which holds its batches.
         self._unread.append((step.number, step.learning_rate, step.loss, step.norm))
-        return len(self._unread) == self._together
+        return len(self._unread) >= self._together
 
     def read(self) -> list[float]:
         """Return the losses since the last time.

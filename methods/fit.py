@@ -224,7 +224,7 @@ class _Meter:
     flops: Callable[[int], float]
     lengths: NDArray[np.int64]
     per_epoch: int
-    unread: Losses
+    recent: Losses
     report: Report
     cost: Cost = field(default_factory=Cost)
     losses: list[float] = field(default_factory=list)
@@ -244,10 +244,10 @@ class _Meter:
             flops=self.cost.flops + 3 * examples * self.flops(length),
         )
         self._rate = step.learning_rate
-        due = self.unread.add(step)
+        due = self.recent.add(step)
         epoch_ends = self.cost.steps % self.per_epoch == 0
         if epoch_ends or due:
-            self._epoch += self.unread.read()
+            self._epoch += self.recent.read()
         if epoch_ends:
             self._end_epoch()
         elif time.perf_counter() - self._told[0] > REPORT_SECONDS:
@@ -255,7 +255,7 @@ class _Meter:
 
     def close(self) -> None:
         """End the last epoch where it is."""
-        self._epoch += self.unread.read()
+        self._epoch += self.recent.read()
         if self._epoch:
             self._end_epoch()
 

@@ -61,6 +61,8 @@ class Work(Settings):
     paper: ClassVar[str]
     version: ClassVar[int]
     needs: ClassVar[tuple[str, ...]]
+    removes_heads: ClassVar[bool] = False
+    """Whether its notes hold `removed_heads`, numbers by layer, so that others can be like it."""
     later: ClassVar[frozenset[str]] = frozenset()
     """Fields younger than records of this version: at their default no fingerprint holds them."""
 

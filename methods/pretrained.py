@@ -88,7 +88,7 @@ class Source:
         config = self.config()
         rows: int | None = config.get("max_position_embeddings")
         # RoBERTa numbers positions from 2.
-        return rows - 2 if rows and config["model_type"] == "roberta" else rows
+        return rows - 2 if rows and config.get("model_type") == "roberta" else rows
 
     def weight_bytes(self) -> int:
         """Bytes of its weights on this machine; 0 where they are not here yet."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from methods.pruning.auber.method import Auber
 from methods.pruning.recovery import Recovery
 from tasks.errors import BadInput
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from methods.encoders import Layer
+    from methods.method import Work
     from methods.pruning.auber.environment import Heads, Measure
     from methods.run import Run
 
@@ -34,6 +36,7 @@ class GreedyHeads(
     unpruned layer) it took and the `gain` on the reward examples.
     """
 
+    removes_heads: ClassVar[bool] = True
     epochs: float = Field(
         0,
         ge=0,
@@ -51,6 +54,11 @@ class GreedyHeads(
     def reads(self) -> tuple[str, ...]:
         """The method whose numbers of evaluations are taken."""
         return (self.like,)
+
+    def check_read(self, key: str, other: Work) -> None:
+        """Refuse a method that notes no evaluations by layer."""
+        if not isinstance(other, Auber | GreedyHeads):
+            raise BadInput(f"like: {key!r} notes no evaluations by layer; name auber or a greedy-heads")
 
     def cost(self) -> float:
         """Search, and training as `recover` does it, in about six layers; an epoch taken for 100 steps."""

@@ -39,6 +39,7 @@ class HeadPruning(Budgeted):
     Further notes left in the record: `budget`, the share removed on the budget's axis.
     """
 
+    removes_heads: ClassVar[bool] = True
     shorthand: ClassVar[str] = "heads"
 
     heads: Shares | None = Field(

@@ -38,12 +38,12 @@ def layer_by_layer(
 
 
 def require_heads_removed(key: str, other: Work) -> None:
-    """Refuse to be `like` a method that removes nothing.
+    """Refuse to be `like` a method that does not remove heads.
 
     Raises:
-        BadInput: it is none that prunes.
+        BadInput: it does not say that it does.
     """
-    if other.family != "pruning":
+    if not other.removes_heads:
         raise BadInput(f"like: {key!r} removes no heads by layer; name a method that does, such as auber")
 
 

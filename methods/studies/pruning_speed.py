@@ -57,7 +57,10 @@ class PruningSpeed(
         super().check_models(model, models)
         most = model.positions()
         if most and max(self.lengths) > most:
-            raise BadInput(f"lengths: {max(self.lengths)} is more than the {most} tokens {model.id!r} takes")
+            raise BadInput(
+                f"lengths: {max(self.lengths)} is more than the {most} tokens {model.id!r} takes; give "
+                f"{most} or less"
+            )
 
     def cost(self) -> float:
         """Minutes, whatever the task."""

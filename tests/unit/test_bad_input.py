@@ -94,8 +94,10 @@ def write(folder: Path, **changes) -> str:
         ({"latency": {"length": 513}}, ["s.yaml:N: latency.length: 513 is more than the 512 tokens 'minilm' takes"]),
         ({"methods": ["finetune", {"finetune-more": {"like": "finetune"}}]}, [
             "finetune-more:like=finetune: like: 'finetune' removes no heads by layer; name a method that does, such as auber"]),
-        ({"methods": ["finetune", {"random-heads": {"steps": 2, "budget": {"like": "kd"}}}]}, [
-            "like: 'kd' removes no heads by layer"]),
+        ({"methods": ["finetune", {"random-heads": {"steps": 2, "budget": {"like": "ffn-neurons"}}}]}, [
+            "like: 'ffn-neurons' removes no heads by layer"]),
+        ({"methods": ["finetune", {"greedy-heads": {"like": "random-heads"}}]}, [
+            "greedy-heads:like=random-heads: like: 'random-heads' notes no evaluations by layer; name auber"]),
         ({"studies": [{"pruning-speed": {"lengths": [32, 600]}}]}, [
             "pruning-speed:lengths=32+600: lengths: 600 is more than the 512 tokens 'minilm' takes"]),
     ],

@@ -6,7 +6,6 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-from ray.tune.search import Searcher
 from small_plans import graph
 
 from benchmark import ray_tune
@@ -47,6 +46,7 @@ def interrupts():
 def searcher(store, interrupts, monkeypatch):
     """Of a plan whose node 1 needs node 0, which has been handed out and says it is done."""
     monkeypatch.setattr(ray_tune._Handler, "_mailbox", lambda self: None)
+    monkeypatch.setattr(ray_tune, "_LOOK_SECONDS", 0)
     queue = Queue(graph({0: [], 1: [0]}))
     handler = ray_tune._Handler(queue, store, Silent(), interrupts, {})
     made = ray_tune.PlanSearcher(
@@ -63,20 +63,24 @@ def test_a_record_that_appears_late_lets_what_needs_it_begin(searcher, store):
     assert searcher.suggest("b") is None
     store.shown.add("0")
     assert searcher.suggest("b")["assignment"] == searcher.queue.nodes["1"].name
-    searcher.handler.check()
 
 
-def test_a_record_that_never_appears_ends_the_search_and_says_why(searcher, monkeypatch):
+def test_a_slow_store_is_asked_once_in_a_while(searcher, store, monkeypatch):
+    assert searcher.suggest("b") is None
+    monkeypatch.setattr(ray_tune, "_LOOK_SECONDS", 1000)
+    store.shown.add("0")
+    assert searcher.suggest("b") is None
+
+
+def test_a_record_that_never_appears_ends_the_search(searcher, monkeypatch):
     assert searcher.suggest("b") is None
     clock = ray_tune.time.monotonic() + ray_tune._APPEARS_SECONDS + 1
     monkeypatch.setattr(ray_tune.time, "monotonic", lambda: clock)
-    assert searcher.suggest("b") == Searcher.FINISHED
     with pytest.raises(BadInput, match="says it is done, but its record is not there"):
-        searcher.handler.check()
+        searcher.suggest("b")
 
 
-def test_a_signal_ends_the_search_without_any_trial(searcher, interrupts):
+def test_a_signal_is_heard_without_any_trial(searcher, interrupts):
     interrupts.number = signal.SIGINT
-    assert searcher.suggest("b") == Searcher.FINISHED
     with pytest.raises(Interrupted):
-        searcher.handler.check()
+        searcher.suggest("b")

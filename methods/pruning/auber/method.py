@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -58,6 +58,7 @@ class Auber(
     as `layer-0` etc.
     """
 
+    removes_heads: ClassVar[bool] = True
     preset: Name = Field("clean", description="settings of fields that are left out: clean, paper or code")
     state: State = Field("value", description="whose weights' norms the agent sees; constant: none")
     norm: Norm | None = Field(None, description="l1 (clean, paper) or l2 (code) norm of a head's weights")
