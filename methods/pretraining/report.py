@@ -41,7 +41,11 @@ def summary(progress: Progress, text: Text, found: dict[str, Any]) -> dict[str, 
 
 
 def unigram_entropy(text: Text) -> float:
-    """Entropy of the token frequencies in nats: the masked-word loss of a model that sees no context."""
+    """Entropy of the token frequencies in nats: about the masked-word loss of a model that sees no context.
+
+    Whole words within a sequence's budget favour short and frequent ones, so at masked places such a model
+    is 0.03 to 0.1 nats lower (measured with 8,000 and 30,522 words, see docs/results/pretraining.md).
+    """
     counts = text.counts()
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())

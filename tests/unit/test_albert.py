@@ -97,7 +97,18 @@ def test_the_paper_s_settings_are_those_of_the_task(run, tmp_path, monkeypatch):
     trial.task = trial.task.model_copy(update={"name": "other"})
     with pytest.raises(BadInput, match="no settings for other"):
         Albert(preset="paper").check(trial.task, None)
-    assert PAPER.keys() == {"cola", "sst2", "mrpc", "qnli", "rte", "mnli"}
+
+
+def test_the_paper_s_settings_are_those_of_its_code():
+    """Warm-up steps, rate, steps, batch size and the encoder's dropout of `run_glue.sh`."""
+    assert {task: tuple(settings) for task, settings in PAPER.items()} == {
+        "cola": (320, 1e-5, 5336, 16, 0.0),
+        "sst2": (1256, 1e-5, 20935, 32, 0.0),
+        "mrpc": (200, 2e-5, 800, 32, 0.0),
+        "qnli": (1986, 1e-5, 33112, 32, 0.0),
+        "rte": (200, 3e-5, 800, 32, 0.1),
+        "mnli": (1000, 3e-5, 10000, 128, 0.0),
+    }
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from transformers import (
 from methods import checkpoint, encoders
 from methods.compact.mobilebert import configuration, released, stored
 from methods.compact.mobilebert.layer import NoNorm
+from methods.compact.mobilebert.mobilebert_transfer import MobileBertTransfer
 from methods.compact.mobilebert.model import (
     BottleneckBertForPreTraining,
     BottleneckBertForSequenceClassification,
@@ -56,6 +57,21 @@ def on_meta(config):
 )
 def test_parameters_are_those_of_the_released_models(config, expected):
     assert count(on_meta(config)) == expected
+
+
+def test_what_no_count_shows_is_as_published():
+    """Norm, activation, dropout, heads and feed-forward networks (table 1), also of what a sweep makes."""
+
+    def facts(config):
+        names = ("normalization_type", "hidden_act", "num_attention_heads", "num_feedforward_networks")
+        dropout = (config.hidden_dropout_prob, config.attention_probs_dropout_prob)
+        return (*(getattr(config, name) for name in names), *dropout)
+
+    made = MobileBertTransfer()
+    for config in (configuration.mobilebert(), made.configuration(1000)):
+        assert facts(config) == ("no_norm", "relu", 4, 4, 0.0, 0.1)
+    for config in (configuration.ib_bert(), made.teacher.configuration(1000)):
+        assert facts(config) == ("layer_norm", "gelu", 4, 1, 0.1, 0.1)
 
 
 def test_a_layer_is_made_up_as_in_the_paper():

@@ -156,14 +156,15 @@ def test_texts_that_cannot_be_used_are_refused(tmp_path, text, encoding, message
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "'corpus' is empty"),
-        ("\n \n", "'corpus' is empty"),
-        ("One.\nTwo.\nThree.", "'corpus' has no document boundaries"),
+        (b"", "'corpus' is empty"),
+        (b"\n \n", "'corpus' is empty"),
+        (b"One.\nTwo.\nThree.", "'corpus' has no document boundaries"),
+        (b"One.\n\nTwo.\n\nThree.\n\nCaf\xe9.", "is not UTF-8"),
     ],
 )
 def test_no_vocabulary_is_trained_on_texts_that_cannot_be_used(tmp_path, kind, text, message):
     (tmp_path / "corpus").mkdir()
-    (tmp_path / "corpus" / "a.txt").write_text(text)
+    (tmp_path / "corpus" / "a.txt").write_bytes(text)
     with pytest.raises(BadInput, match=message):
         access(tmp_path).vocabulary(kind, VOCABULARY)
     assert not list((tmp_path / "cache" / "vocabularies").glob("*"))

@@ -79,6 +79,21 @@ def test_each_phase_moves_its_layer_and_leaves_those_above_to_the_bit(lower, tmp
         assert moved(after[-2], after[-1], part) > 0
 
 
+def test_every_phase_has_a_new_optimiser(tmp_path, monkeypatch):
+    made = []
+    optimizer = loop.optimizer
+
+    def watched(settings, groups):
+        made.append(optimizer(settings, groups))
+        assert not made[-1].state
+        return made[-1]
+
+    monkeypatch.setattr(loop, "optimizer", watched)
+    taught(tmp_path, MobileBertTransfer(steps=12, transfer_share=0.5, **FIELDS))
+    assert len(set(map(id, made))) == LAYERS + 1
+    assert all(one.state for one in made), "each took its steps"
+
+
 def test_the_teacher_is_left_alone_and_the_student_can_be_trained_on(tmp_path):
     lesson = Lesson(student(), teacher())
     before = weights(lesson.teacher)

@@ -222,6 +222,9 @@ def test_a_student_starts_with_its_teachers_embeddings_and_heads_but_not_with_an
         ({"num_attention_heads": 2}, "head counts"),
         ({"num_hidden_layers": 2}, "depths"),
         ({"vocab_size": 61}, "vocabularies"),
+        ({"embedding_size": 4}, "embedding sizes"),
+        ({"max_position_embeddings": 16}, "numbers of positions"),
+        ({"type_vocab_size": 3}, "numbers of token types"),
     ],
 )
 def test_a_pair_that_cannot_be_compared_is_refused(changes, what):
