@@ -115,7 +115,7 @@ _NOTES = [
     "A rate of the sweep was not tuned for the row. Temperature, alpha, beta, PTP's thresholds and epochs "
     "are presets, tuned for no row.",
     "Labels are counted on train, one number for each seed in order; where the teacher is hardly ever wrong, "
-    "two of four are all but empty. The control's labels are drawn and not counted.",
+    "or sure, two of four are all but empty. The control's labels are drawn and not counted.",
 ]
 
 
