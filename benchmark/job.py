@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 from benchmark import environment
 from benchmark.assignment import Assignment
 from benchmark.config import Resources, Sweep
 from benchmark.grid import expand, expand_studies
 from benchmark.plan import Context, Node, Plan, build
+from benchmark.refusals import check_corpus, check_lengths, check_names, check_works, named
 from benchmark.store import Scan, Store
 from methods import pretrained, registry
-from methods.architectures import KNOWN
-from methods.method import Method, Work
-from methods.settings import ByTask
+from methods.method import Method
 from methods.study import Study
 from tasks import loading
 from tasks import registry as task_registry
@@ -25,8 +23,6 @@ from tasks.cache import cache_folder
 from tasks.corpus.declaration import Corpus
 from tasks.errors import BadInput, did_you_mean
 from tasks.task import Task
-
-Found = TypeVar("Found")
 
 REDRAWS = 3
 """How often `collapsed_teacher: redraw` draws a start model again."""
@@ -143,16 +139,16 @@ def resolve(
     studies = expand_studies(sweep)
     configured = _chosen(everything, methods, sweep.baseline)
     tasks = [
-        _named(task_registry.task, name, sweep.source.where(("tasks", position)), "tasks")
+        named(task_registry.task, name, sweep.source.where(("tasks", position)), "tasks")
         for position, name in enumerate(sweep.tasks)
     ]
-    _check_names(sweep, configured, tasks)
+    check_names(sweep, configured, tasks)
     model = pretrained.resolve(sweep.model, folder=sweep.folder, offline=offline)
     models = {
         name: pretrained.resolve(name, folder=sweep.folder, offline=offline)
         for name in sorted({name for work in (*everything, *studies) for name in work.models()})
     }
-    _check_works(sweep, [*configured, *studies], tasks, model, models)
+    check_works(sweep, [*configured, *studies], tasks, model, models)
     data = _data_source(sweep)
     corpus = sweep.corpus.located(sweep.folder) if sweep.corpus else None
     training = environment.resolve(sweep.train, sweep.resources.gpu)
@@ -174,8 +170,8 @@ def resolve(
         plan = build(configured, tasks, sweep.seeds, context, sweep=everything, studies=studies)
     except BadInput as error:
         raise BadInput(f"{sweep.source.where(())}: {error}") from None
-    _check_corpus(sweep, plan)
-    _check_lengths(sweep, model, models, plan, context)
+    check_corpus(sweep, plan)
+    check_lengths(sweep, model, models, plan, context)
     root = output or f"runs/{sweep.name}"
     if "://" not in root:
         root = str(Path(root).resolve())
@@ -206,108 +202,6 @@ def _chosen(configured: list[Method], wanted: Sequence[str], baseline: str) -> l
     kept = {*wanted, baseline} & labels
     whole = set(wanted) - labels
     return [method for method in configured if method.label in kept or method.name in whole]
-
-
-def _check_names(sweep: Sweep, methods: list[Method], tasks: list[Task]) -> None:
-    where = sweep.source.where
-    labels = [method.label for method in methods]
-    if sweep.baseline not in labels:
-        raise BadInput(
-            f"{where(('baseline',))}: baseline: {sweep.baseline!r} is not among the methods; "
-            f"{did_you_mean(sweep.baseline, labels)}"
-        )
-    if len({task.name for task in tasks}) < len(tasks):
-        raise BadInput(f"{where(('tasks',))}: tasks: {', '.join(sweep.tasks)} names a task twice")
-    # Of all tasks, not of this sweep's: `--tasks` takes a part of them.
-    known = {*task_registry.tasks(), "overall"}
-    for key in sweep.margins:
-        if key not in known:
-            raise BadInput(
-                f"{where(('margins', key))}: margins: {key!r} is no task; {did_you_mean(key, known)}"
-            )
-    known -= {"overall"}
-    for key in sweep.limit if isinstance(sweep.limit, dict) else ():
-        if key not in known:
-            raise BadInput(f"{where(('limit', key))}: limit: {key!r} is no task; {did_you_mean(key, known)}")
-    for method in methods:
-        for name, value in method:
-            for key in value.root if isinstance(value, ByTask) else ():
-                if key not in known:
-                    raise BadInput(
-                        f"{where(('methods',))}: {method.name}: {name}: {key!r} is no task; "
-                        f"{did_you_mean(key, known)}"
-                    )
-    for key in sweep.resources.methods:
-        _named(registry.find, key, where(("resources", "methods", key)), "resources.methods")
-
-
-def _check_works(
-    sweep: Sweep,
-    works: list[Work],
-    tasks: list[Task],
-    model: pretrained.Source,
-    models: dict[str, pretrained.Source],
-) -> None:
-    if (kind := model.config().get("model_type")) and kind not in KNOWN:
-        raise BadInput(
-            f"{sweep.source.where(('model',))}: model: the layers and heads of a {kind!r} model are not "
-            f"known; choose an encoder of one of these kinds: {', '.join(KNOWN)}"
-        )
-    layers = model.layers()
-    for work in works:
-        try:
-            for task in tasks:
-                work.check(task, layers)
-            work.check_models(model, models)
-        except BadInput as error:
-            raise BadInput(f"{sweep.source.where(())}: {work.label}: {error}") from None
-
-
-def _check_corpus(sweep: Sweep, plan: Plan) -> None:
-    readers = [node.label for node in plan.nodes.values() if node.work.uses_corpus()]
-    if readers and sweep.corpus is None:
-        raise BadInput(
-            f"{sweep.source.where(())}: corpus: missing, but {readers[0]} learns from text; give a "
-            "folder of .txt files, one paragraph a line and a blank line between documents"
-        )
-
-
-def _check_lengths(
-    sweep: Sweep,
-    model: pretrained.Source,
-    models: dict[str, pretrained.Source],
-    plan: Plan,
-    context: Context,
-) -> None:
-    """Refuse texts longer than an encoder takes, which only trials or the timing after them would see."""
-    asked_for = {("train", "max_length"): sweep.train.max_length}
-    # Nobody asked for the default, and a sweep is worth running without its times.
-    if sweep.latency and "length" in sweep.latency.model_fields_set:
-        asked_for["latency", "length"] = sweep.latency.length
-    for source in (model, *models.values()):
-        most = source.positions()
-        for key, asked in asked_for.items():
-            if most and asked > most:
-                raise BadInput(
-                    f"{sweep.source.where(key)}: {'.'.join(key)}: {asked} is more than the {most} tokens "
-                    f"{source.id!r} takes; give {most} or less"
-                )
-    for work in {node.label: node.work for node in plan.trials()}.values():
-        made = {need.name: need for need in work.prerequisites() if isinstance(need, Work)}
-        length = getattr(made.get(work.encoder() or ""), "length", None)
-        asked = context.training_of(work).max_length
-        if length is not None and asked > length:
-            raise BadInput(
-                f"{sweep.source.where(('train', 'max_length'))}: train.max_length: {asked} is more than the "
-                f"{length} tokens that {work.label} is pre-trained for; lower it, or raise `length` there"
-            )
-
-
-def _named(find: Callable[[str], Found], name: str, where: str, key: str) -> Found:
-    try:
-        return find(name)
-    except BadInput as error:
-        raise BadInput(f"{where}: {key}: {error}") from None
 
 
 def _data_source(sweep: Sweep) -> str:
