@@ -16,7 +16,7 @@ from benchmark.trial import execute
 TINY = {"length": 32, "batch_size": 8, "accumulation": 1, "vocabulary": 64}
 PAIR = {
     **TINY,
-    **{"steps": 300, "transfer_share": 0.2, "inner": 8},
+    **{"steps": 500, "transfer_share": 0.2, "inner": 8},
     "teacher": {**TINY, "steps": 20, "layers": 2, "heads": 2, "hidden": 16, "inner": 16, "embedding": 16},
 }
 METHODS = ["finetune", {"mobilebert": {"start": "pair", "epochs": 1, "pair": PAIR}}]
@@ -76,8 +76,8 @@ def test_a_killed_pretraining_goes_on_with_the_same_curve(world, monkeypatch):
     for node in unbroken.plan.nodes.values():
         assert execute(unbroken.assignment(node, "unbroken")).status == "done"
     assert [(name, steps) for name, steps, _ in curves(output)] == [
-        *(("layer-1", 30), ("layer-2", 30)),
-        ("words", 240),
+        *(("layer-1", 50), ("layer-2", 50)),
+        ("words", 400),
     ]
     assert curves(output) == curves(whole)
     assert transfer(output)["cost"] == transfer(whole)["cost"], "no step is counted twice"

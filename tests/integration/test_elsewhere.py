@@ -22,7 +22,7 @@ def elsewhere(world) -> tuple[Done, Path, bool]:
     (folder / "methods").mkdir(parents=True)
     for name in ("tasks.py", "benchmark.py", "reports.py", "methods/__init__.py", "leanboard.py"):
         (folder / name).write_text("raise ImportError('this is the module of the user')\n")
-    sweep = world.sweep("away", tasks=["rte"], methods=METHODS, seeds=1, latency=None)
+    sweep = world.sweep("away", tasks=["rte"], methods=METHODS, seeds=1)
     allowed = subprocess.run([*ISOLATED, "true"], capture_output=True, check=False).returncode == 0
     done = world.call(
         "run", sweep, "--offline", "--cpus", "1", before=ISOLATED if allowed else (), cwd=folder

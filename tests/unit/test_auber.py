@@ -126,8 +126,10 @@ def test_the_same_seed_gives_the_same_result_and_another_does_not(done, tmp_path
     assert other.notes["layers"] != run.notes["layers"]
 
 
-def test_the_plain_path_prunes_the_same_heads(done, monkeypatch, tmp_path):
-    (fast, _), plain = done, _run(tmp_path)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_plain_path_prunes_the_same_heads(seed, monkeypatch, tmp_path):
+    fast, plain = _run(tmp_path, seed=seed), _run(tmp_path, seed=seed)
+    Auber(**FIELDS).compress(fast)
     monkeypatch.setattr(rewards, "evaluator", masked.WholeEvaluator)
     Auber(**FIELDS).compress(plain)
     assert fast.notes["removed_heads"] == plain.notes["removed_heads"]
@@ -259,9 +261,12 @@ def test_clean_measures_rewards_on_the_fixed_reward_split_and_trains_on_all_of_t
     assert {metric for _, metric, _ in judged} == {"accuracy"}
 
 
-def test_code_measures_rewards_on_a_quarter_of_train_drawn_anew_and_trains_on_the_rest(monkeypatch, tmp_path):
+@pytest.mark.parametrize("fields", [{"preset": "code"}, {"preset": "paper"}, {"mini_dev": "train-redrawn"}])
+def test_code_measures_rewards_on_a_quarter_of_train_drawn_anew_and_trains_on_the_rest(
+    fields, monkeypatch, tmp_path
+):
     run = _run(tmp_path)
-    judged, learnt = _spied(monkeypatch, run, preset="code")
+    judged, learnt = _spied(monkeypatch, run, **fields)
     parts = [set(data.rows.tolist()) for data, _, _ in judged]
     whole = set(run.train.rows.tolist())
     assert all(part < whole for part in parts)

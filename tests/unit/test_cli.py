@@ -100,6 +100,15 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.splitlines()[-1] == "found []", done.stderr
 
 
+def test_help_takes_little_longer_than_importing_typer():
+    def seconds(code: str) -> float:
+        timed = f"import time; t = time.perf_counter()\n{code}\nprint(time.perf_counter() - t)"
+        return min(float(python("-c", timed).stdout.splitlines()[-1]) for _ in range(3))
+
+    help_ = "from benchmark.cli import app\ntry:\n  app(['--help'])\nexcept SystemExit: pass"
+    assert seconds(help_) < 4 * seconds("import typer, typer.rich_utils, rich.console") + 0.2
+
+
 def test_version():
     assert call("--version") == f"leanboard {version('leanboard')}\n"
 
