@@ -334,17 +334,27 @@ def test_a_corpus_eight_times_as_long_is_prepared_in_the_same_memory(tmp_path):
     many = tmp_path / "many" / "corpus"
     for name in "abcdefgh":
         shutil.copytree(few, many / name)
+    # What threads allocate differs from run to run, rarely by 4 MB; a text that is held shows every time.
+    for _ in range(3):
+        before, after = _peaks(few.parent, many.parent)
+        if after - before < 3_000:
+            return
+    pytest.fail(f"{before} kB for the short corpus, {after} for the long one, and as unlike three times")
+
+
+def _peaks(*folders: Path) -> list[int]:
+    """Highest memory in kB of one process that prepares the corpora in turn, read after each of the last two."""
+    for folder in folders:
+        shutil.rmtree(folder / "cache", ignore_errors=True)
     paths = [str(Path(vocabulary.__file__).parents[2]), str(Path(__file__).parent)]
     done = subprocess.run(
-        [sys.executable, "-c", _PEAKS, str(few.parent), str(many.parent)],
-        # How much threads allocate differs from run to run.
+        [sys.executable, "-c", _PEAKS, *map(str, folders)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TOKENIZERS_PARALLELISM": "false"},
         check=True,
         capture_output=True,
         text=True,
     )
-    _, before, after = (int(kilobytes) for kilobytes in done.stdout.split())
-    assert after - before < 3_000, (before, after)
+    return [int(kilobytes) for kilobytes in done.stdout.split()][-2:]
 
 
 def test_every_document_is_trained_on_or_held_out(tmp_path):
