@@ -86,7 +86,8 @@ class Sweep(Settings):
     )
     latency: LatencySettings | None = Field(default_factory=LatencySettings, description="null: not measured")
     collapsed_teacher: CollapsedTeacher = Field(
-        "mark", description="mark: run and say so; redraw: other seeds, thrice at most; fail: stop dependants"
+        "mark",
+        description="mark: run and say so; redraw: other seeds, at most three times; fail: stop dependants",
     )
 
     _source: YamlSource = PrivateAttr(default_factory=lambda: YamlSource("sweep", None))
@@ -111,7 +112,7 @@ class Sweep(Settings):
     def _once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         twice = sorted({value for value in values if values.count(value) > 1})
         if twice:
-            raise ValueError(f"{', '.join(map(str, twice))} stands twice; every entry is run once")
+            raise ValueError(f"{', '.join(map(str, twice))} appears twice; every entry is run once")
         return values
 
     @field_validator("selection", mode="before")

@@ -21,7 +21,7 @@ def expand(sweep: Sweep) -> list[Method]:
     """Return the sweep's methods with their fields, in order, each label once.
 
     Raises:
-        BadInput: unknown method or field, a bad value, an empty grid, a label that stands twice.
+        BadInput: unknown method or field, a bad value, an empty grid, a label that appears twice.
     """
     return _expand(sweep.methods, "methods", sweep.source, _method)
 
@@ -49,7 +49,7 @@ def _expand(
             for work in _configured(kind, fields, source, (*at, name)):
                 if work.label in works:
                     raise BadInput(
-                        f"{source.where(at)}: {work.label} stands twice among the {key}; remove one"
+                        f"{source.where(at)}: {work.label} appears twice among the {key}; remove one"
                     )
                 works[work.label] = work
     return list(works.values())

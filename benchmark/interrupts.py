@@ -68,7 +68,7 @@ def interruptible() -> Iterator[Interrupts]:
         yield interrupts
         interrupts.check()
     except Exception:
-        # Whatever a library made of the interruption, it is one.
+        # A library may have turned the interruption into another exception.
         interrupts.check()
         raise
     finally:

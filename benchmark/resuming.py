@@ -1,4 +1,4 @@
-"""Where attempts at a node leave what the next one goes on from, and whom they leave it to."""
+"""Folders in which an attempt leaves the state that the next one resumes from."""
 
 from __future__ import annotations
 

@@ -99,8 +99,7 @@ def find_report(study: StudyFacts) -> Report:
         return getattr(importlib.import_module(module), function)
     except Exception as error:  # A plug-in's module may raise anything.
         raise BadInput(
-            f"study {study.label}: its report {study.report!r} cannot be imported: {error!r}; mend its "
-            "package"
+            f"study {study.label}: its report {study.report!r} cannot be imported: {error!r}; fix its package"
         ) from error
 
 

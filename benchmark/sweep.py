@@ -18,7 +18,7 @@ from benchmark.publish import Published, publish
 from benchmark.running import run_nodes
 from benchmark.store import Scan, has_result
 from benchmark.studies import PublishedStudy, find_report, publish_studies
-from benchmark.tracking import Session, Sheet
+from benchmark.tracking import RunIdentity, Session
 from reports.record import Failure, Record
 from tasks.cache import cache_folder
 from tasks.errors import BadInput, did_you_mean
@@ -100,7 +100,7 @@ def _run(job: Job, console: Console, options: Options, interrupts: Interrupts) -
     # Written before the work, so that `status` and `logs` can follow it.
     if kept != known:
         kept.write(job.store)
-    session = Session(job.store, Sheet(job.name, manifest.sweep.config, manifest.night))
+    session = Session(job.store, RunIdentity(job.name, manifest.sweep.config, manifest.night))
     try:
         if missing or (not options.study and latency_phase.untimed(job, manifest, scan)):
             check_data(job)

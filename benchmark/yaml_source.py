@@ -68,7 +68,7 @@ def _walk(node: yaml.Node, path: KeyPath, source: YamlSource) -> None:
             key = (*path, key_node.value)
             if key in source.lines:
                 raise BadInput(
-                    f"{source.file}:{key_node.start_mark.line + 1}: key {key_node.value!r} stands twice "
+                    f"{source.file}:{key_node.start_mark.line + 1}: key {key_node.value!r} appears twice "
                     f"(first on line {source.lines[key]}); remove one"
                 )
             source.lines[key] = key_node.start_mark.line + 1

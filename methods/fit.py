@@ -147,7 +147,7 @@ def descend(
 
 
 def steps_of(examples: int, training: Training) -> int:
-    """How many optimiser steps `training.epochs` passes over so many examples take, rounded."""
+    """Return the optimiser steps that `training.epochs` passes over a number of examples take, rounded."""
     return max(1, round(training.epochs * math.ceil(examples / training.batch_size)))
 
 

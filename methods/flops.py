@@ -37,7 +37,7 @@ def forward_flops(model: PreTrainedModel, length: int) -> float:
 
 
 def cost_of_passes(batch: Batch, flops: Callable[[int], float], passes: float) -> Cost:
-    """Cost of work on a batch that is not training, as so many forward passes.
+    """Cost of work on a batch that is not training, as a number of forward passes.
 
     Args:
         batch: its padding counts in FLOPs and not in tokens.

@@ -1,4 +1,4 @@
-"""How much better a model is on what it learnt from: what regularisation would narrow."""
+"""The generalisation gap: the score on examples trained on, less that on held-out ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from methods.run import Run
 
 
 def train_choice_gap(run: Run, model: PreTrainedModel) -> dict[str, float]:
-    """Score `model` on examples it learns from and on as many or more that it never does.
+    """Score `model` on a sample of its training examples and on `choice`, which it never trains on.
 
     Args:
         run: of its train split as many examples are drawn as `choice` has, the same for every method.

@@ -64,7 +64,8 @@ class Work(Settings):
     removes_heads: ClassVar[bool] = False
     """Whether its notes hold `removed_heads`, numbers by layer, so that others can be like it."""
     later: ClassVar[frozenset[str]] = frozenset()
-    """Fields younger than records of this version: at their default no fingerprint holds them."""
+    """Fields added since records of this version were made: at their default they are left out of the
+    fingerprint, so that those records stay valid."""
 
     def __init_subclass__(
         cls,
@@ -94,8 +95,9 @@ class Work(Settings):
     def reads(self) -> tuple[str, ...]:
         """Labels, or names, of methods of the same sweep whose notes this one reads; it needs no weights.
 
-        A name that several methods of the sweep bear must be given as a label; one that none bears stands for
-        the method with default fields. The run finds the notes under the same key in `notes_of`.
+        Where several methods of the sweep share a name, a label must be given; a name that no method of
+        the sweep has stands for that method with default fields. The run finds the notes under the same
+        key in `notes_of`.
         """
         return ()
 

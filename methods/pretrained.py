@@ -160,12 +160,13 @@ def classifier(source: Source, task: Task, seed: int) -> PreTrainedModel:
     import torch
     from transformers import AutoModelForSequenceClassification
 
+    from methods.random_state import seeded
+
     labels = {
         "id2label": dict(enumerate(task.labels)),
         "label2id": {label: number for number, label in enumerate(task.labels)},
     }
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+    with seeded(seed):
         if architectures.own_encoder(Path(source.path)):
             return _on_own_encoder(Path(source.path), labels)
         model, loading = AutoModelForSequenceClassification.from_pretrained(
@@ -295,5 +296,5 @@ def _hub_revision(model: str, revision: str) -> str:
             reason = first_line(error)
             raise BadInput(
                 f"model: the Hub cannot be asked for {model!r} ({reason}) and it is not in the local cache; "
-                "mend the network, or name a folder or 'minilm'"
+                "fix the network, or name a folder or 'minilm'"
             ) from error

@@ -122,7 +122,7 @@ def resolve(address: str) -> type[Work]:
         work = getattr(importlib.import_module(module), name)
     except Exception as error:  # A plug-in's module may raise anything.
         raise BadInput(
-            f"method {address!r} cannot be imported: {error!r}; mend or uninstall its package"
+            f"method {address!r} cannot be imported: {error!r}; fix or uninstall its package"
         ) from error
     if not (isinstance(work, type) and issubclass(work, Work)):
         raise BadInput(f"method {address!r} is not a subclass of leanboard.Method")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from reports.statistics.verdicts import Word
+from reports.statistics.verdicts import Verdict
 
 START_MODEL = "finetune"
 """Label of the fine-tuned model that pruning and distillation start from, whatever the baseline is."""
@@ -173,8 +173,8 @@ class Row(_Plain):
     reachable: bool | None = None
     """Whether the 90 % interval is narrow enough to fit into the margin."""
     tests: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    verdict: Word
-    strict: Word
+    verdict: Verdict
+    strict: Verdict
     """The verdict when cells are corrected by Holm; the same as `verdict` in `overall`."""
     reason: str
     rank: int | None = None

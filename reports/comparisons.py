@@ -27,7 +27,7 @@ class Comparison:
         margin: equivalence margin in points.
         where: what the evidence is, in words.
         mcnemar: exact p by seed; empty unless the metric is accuracy.
-        bar: why there is no verdict; empty when there is one.
+        withheld: why there is no verdict; empty when there is one.
     """
 
     seeds: list[int]
@@ -37,7 +37,7 @@ class Comparison:
     margin: float
     where: str
     mcnemar: dict[int, float]
-    bar: str
+    withheld: str
 
     @property
     def case(self) -> Case:
@@ -46,7 +46,7 @@ class Comparison:
         return Case(self.estimate, self.margin, median, self.steady, self.where)
 
 
-def compare(own: Cell, base: Cell, evidence: Evidence, bar: str) -> Comparison | None:
+def compare(own: Cell, base: Cell, evidence: Evidence, withheld: str) -> Comparison | None:
     """Compare two cells over the seeds they share; None where they share none."""
     seeds = sorted(own.scores.keys() & base.scores.keys())
     if not seeds:
@@ -64,11 +64,11 @@ def compare(own: Cell, base: Cell, evidence: Evidence, bar: str) -> Comparison |
         margin=evidence.task.margin,
         where=f"{evidence.examples:,} examples and {len(seeds)} seeds",
         mcnemar={s: mcnemar(own.correct[s], base.correct[s]) for s in seeds} if accuracy else {},
-        bar=bar or _seeds_bar(len(seeds)),
+        withheld=withheld or _one_seed(len(seeds)),
     )
 
 
-def _seeds_bar(seeds: int) -> str:
+def _one_seed(seeds: int) -> str:
     return "" if seeds > 1 else "one seed says nothing about other seeds; the interval covers examples alone"
 
 
@@ -77,7 +77,7 @@ def _estimate(own: Cell, base: Cell, seeds: Sequence[int]) -> Estimate:
     return estimate(differences, np.stack([own.replicates[s] - base.replicates[s] for s in seeds], axis=1))
 
 
-def overall(tasks: Sequence[Comparison], margin: float, bar: str) -> Comparison:
+def overall(tasks: Sequence[Comparison], margin: float, withheld: str) -> Comparison:
     """Average comparisons over tasks, each task counting the same."""
     seeds = sorted(set.intersection(*(set(c.seeds) for c in tasks)))
     by_task = [dict(zip(c.seeds, c.differences, strict=True)) for c in tasks]
@@ -90,13 +90,13 @@ def overall(tasks: Sequence[Comparison], margin: float, bar: str) -> Comparison:
         margin=margin,
         where=f"{len(tasks)} tasks and {len(seeds)} seeds",
         mcnemar={},
-        bar=bar or _seeds_bar(len(seeds)),
+        withheld=withheld or _one_seed(len(seeds)),
     )
 
 
 def judge_overall(comparisons: dict[str, Comparison]) -> dict[str, Judged]:
     """Judge the overall comparisons, Holm over the methods that get a verdict."""
-    family = {key: c for key, c in comparisons.items() if not c.bar}
+    family = {key: c for key, c in comparisons.items() if not c.withheld}
     return dict(zip(family, judge([c.case for c in family.values()], "holm"), strict=True))
 
 
@@ -104,7 +104,7 @@ def judge_cells(
     comparisons: dict[tuple[str, str], Comparison],
 ) -> tuple[dict[tuple[str, str], Judged], dict[tuple[str, str], Judged]]:
     """Judge method x task cells twice: Benjamini-Hochberg, and strictly by Holm."""
-    family = {key: c for key, c in comparisons.items() if not c.bar}
+    family = {key: c for key, c in comparisons.items() if not c.withheld}
     cases = [c.case for c in family.values()]
     return (
         dict(zip(family, judge(cases, "bh"), strict=True)),

@@ -13,7 +13,7 @@ from reports.decisions import Decisions
 from reports.evidence import Evidence
 from reports.predictions import Predictions
 from reports.record import Failure, Latency, Record
-from reports.rows import Judgement, barred, cell_row, overall_bar, overall_row, ranked
+from reports.rows import Judgement, cell_row, overall_row, ranked, why_withheld, why_withheld_overall
 from reports.statistics.replicates import REPLICATES
 from reports.statistics.verdicts import Judged
 from reports.trials import Key, averaged_tasks, by_trial, evidence_by_task, missing_trials
@@ -70,7 +70,7 @@ def build(
                     cells.get((method.label, task.name)),
                     by_bh.get((method.label, task.name)),
                     by_holm.get((method.label, task.name)),
-                    barred(method.label, evidence[task.name], sweep, missing),
+                    why_withheld(method.label, evidence[task.name], sweep, missing),
                 ),
                 timed,
                 links.get((method.label, task.name), ""),
@@ -107,8 +107,8 @@ def _compare_cells(
         for label, cell in of_task.cells.items():
             if label == sweep.baseline:
                 continue
-            bar = barred(label, of_task, sweep, missing)
-            if comparison := compare(cell, base, of_task, bar):
+            withheld = why_withheld(label, of_task, sweep, missing)
+            if comparison := compare(cell, base, of_task, withheld):
                 found[label, name] = comparison
     return found
 
@@ -121,7 +121,9 @@ def _compare_overall(
         parts = {t: cells[method.label, t] for t in tasks if (method.label, t) in cells}
         if tasks and len(parts) == len(tasks):
             found[method.label] = compare_overall(
-                list(parts.values()), sweep.margin, overall_bar({t: c.bar for t, c in parts.items()})
+                list(parts.values()),
+                sweep.margin,
+                why_withheld_overall({t: c.withheld for t, c in parts.items()}),
             )
     return found
 
@@ -140,9 +142,9 @@ def _overall_rows(
 
     def row(method: MethodFacts) -> Row:
         own = {r.task: r for r in rows if r.label == method.label and r.task in tasks}
-        bar = overall_bar({t: own[t].reason if own[t].verdict == "none" else "" for t in tasks})
+        withheld = why_withheld_overall({t: own[t].reason if own[t].verdict == "none" else "" for t in tasks})
         verdict = judged.get(method.label)
-        judgement = Judgement(totals.get(method.label), verdict, verdict, bar)
+        judgement = Judgement(totals.get(method.label), verdict, verdict, withheld)
         link = links.get((method.label, "overall"), "")
         return overall_row(method, [own[t] for t in tasks], sweep, judgement, link)
 

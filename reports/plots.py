@@ -104,14 +104,14 @@ def to_png(figure: Figure) -> bytes:
     return data.getvalue()
 
 
-def frame(axes: Axes, title: str, x: str, y: str) -> None:
+def frame(ax: Axes, title: str, x: str, y: str) -> None:
     """Give axes the look of all figures here, a title and the names of both axes."""
-    axes.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold")
-    axes.set_xlabel(x, fontsize=8.5, color=INK)
-    axes.set_ylabel(y, fontsize=8.5, color=INK)
-    axes.tick_params(colors=FAINT, labelcolor=INK, labelsize=8, length=3)
-    axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
-    for side, spine in axes.spines.items():
+    ax.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold")
+    ax.set_xlabel(x, fontsize=8.5, color=INK)
+    ax.set_ylabel(y, fontsize=8.5, color=INK)
+    ax.tick_params(colors=FAINT, labelcolor=INK, labelsize=8, length=3)
+    ax.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
+    for side, spine in ax.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(FAINT)
 
@@ -120,11 +120,11 @@ def _metric(rows: Sequence[Row]) -> str:
     return rows[0].metric if rows else ""
 
 
-def _style(axes: Axes, title: str, metric: str, sizes: Sequence[float]) -> None:
-    frame(axes, title, "parameters (million)", f"{metric} (points)")
+def _style(ax: Axes, title: str, metric: str, sizes: Sequence[float]) -> None:
+    frame(ax, title, "parameters (million)", f"{metric} (points)")
     room = max(max(sizes) - min(sizes), 0.1 * max(sizes))
-    axes.set_xlim(min(sizes) - 0.14 * room, max(sizes) + 0.14 * room)
-    axes.legend(
+    ax.set_xlim(min(sizes) - 0.14 * room, max(sizes) + 0.14 * room)
+    ax.legend(
         loc="upper center",
         bbox_to_anchor=(0.5, -0.19),
         ncols=5,
@@ -136,21 +136,21 @@ def _style(axes: Axes, title: str, metric: str, sizes: Sequence[float]) -> None:
     )
 
 
-def _fit(axes: Axes, rows: Sequence[Row]) -> None:
+def _fit(ax: Axes, rows: Sequence[Row]) -> None:
     """Show every median; runs far below all medians (collapsed ones) may leave the picture."""
     medians = [r.median or 0.0 for r in rows]
     span = max(max(medians) - min(medians), 1.0)
     low = max(min(r.min or 0.0 for r in rows), min(medians) - 0.4 * span)
     high = max(r.max or 0.0 for r in rows)
-    axes.set_ylim(low - 0.1 * span, high + 0.12 * span)
+    ax.set_ylim(low - 0.1 * span, high + 0.12 * span)
 
 
-def _label(axes: Axes, xs: Sequence[float], ys: Sequence[float], labels: Sequence[str]) -> None:
+def _label(ax: Axes, xs: Sequence[float], ys: Sequence[float], labels: Sequence[str]) -> None:
     """Write each label beside its point where it covers least of what is there already."""
     points = list(zip(xs, ys, strict=True))
-    scale = 72 / axes.figure.dpi  # everything below is in points, whatever resolution the file has
-    x0, y0, x1, y1 = (edge * scale for edge in axes.get_window_extent().extents)
-    spots = [(x * scale, y * scale) for x, y in axes.transData.transform(points)]
+    scale = 72 / ax.figure.dpi  # everything below is in points, whatever resolution the file has
+    x0, y0, x1, y1 = (edge * scale for edge in ax.get_window_extent().extents)
+    spots = [(x * scale, y * scale) for x, y in ax.transData.transform(points)]
     taken: list[Box] = [(x - 4, y - 4, x + 4, y + 4) for x, y in spots]
     for spot, point, label in sorted(zip(spots, points, labels, strict=True), key=lambda p: -p[0][1]):
         extent = _extent(label)
@@ -158,7 +158,7 @@ def _label(axes: Axes, xs: Sequence[float], ys: Sequence[float], labels: Sequenc
         costs = {offset: _cost(box, taken, (x0, y0, x1, y1), offset) for offset, box in boxes.items()}
         best = min(costs, key=costs.__getitem__)
         taken.append(boxes[best])
-        axes.annotate(
+        ax.annotate(
             label,
             point,
             best[:2],

@@ -25,18 +25,18 @@ class Judgement:
 
     Attributes:
         comparison: None for the baseline and where no seed is shared.
-        judged: the verdict in the row's family; None where `bar` or the comparison's own bar forbids one.
+        judged: the verdict in the row's family; None where `withheld`, here or in the comparison, says why.
         strict: the verdict under Holm.
-        bar: why there is no verdict.
+        withheld: why there is no verdict; empty when there is one.
     """
 
     comparison: Comparison | None
     judged: Judged | None
     strict: Judged | None
-    bar: str
+    withheld: str
 
 
-def barred(label: str, evidence: Evidence, sweep: SweepFacts, missing: Sequence[Missing]) -> str:
+def why_withheld(label: str, evidence: Evidence, sweep: SweepFacts, missing: Sequence[Missing]) -> str:
     """Return why a label gets no verdict on a task; empty where it may get one."""
     if label == sweep.baseline:
         return "the baseline"
@@ -53,12 +53,12 @@ def barred(label: str, evidence: Evidence, sweep: SweepFacts, missing: Sequence[
     return ""
 
 
-def overall_bar(bars: Mapping[str, str]) -> str:
+def why_withheld_overall(reasons: Mapping[str, str]) -> str:
     """Return why a label gets no overall verdict, from the reasons by task (empty ones count for nothing)."""
-    reasons = {task: bar for task, bar in bars.items() if bar}
-    if len(set(reasons.values())) == 1 and len(reasons) == len(bars):
-        return next(iter(reasons.values()))
-    return "; ".join(f"{task}: {bar}" for task, bar in reasons.items())
+    given = {task: reason for task, reason in reasons.items() if reason}
+    if len(set(given.values())) == 1 and len(given) == len(reasons):
+        return next(iter(given.values()))
+    return "; ".join(f"{task}: {reason}" for task, reason in given.items())
 
 
 def in_words(seeds: Sequence[int]) -> str:
@@ -188,10 +188,14 @@ def _spread(scores: Sequence[float]) -> dict[str, float | None]:
 def _judged(judgement: Judgement, correction: str) -> dict[str, Any]:
     comparison = judgement.comparison
     if comparison is None:
-        return {"verdict": "none", "strict": "none", "reason": judgement.bar}
+        return {"verdict": "none", "strict": "none", "reason": judgement.withheld}
     fields = facts(comparison)
     if judgement.judged is None or judgement.strict is None:
-        return fields | {"verdict": "none", "strict": "none", "reason": judgement.bar or comparison.bar}
+        return fields | {
+            "verdict": "none",
+            "strict": "none",
+            "reason": judgement.withheld or comparison.withheld,
+        }
     adjusted = {"combined": "p_adjusted", "equivalence": "p_equivalent_adjusted"}
     for test, attribute in adjusted.items():
         fields["tests"][test] |= {

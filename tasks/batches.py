@@ -12,8 +12,8 @@ from torch import Tensor
 
 from tasks.examples import Examples
 
-# Within so many batches examples are sorted by length: enough to leave little padding, few enough that
-# which examples meet in a batch still changes from epoch to epoch.
+# Examples are sorted by length within buckets of this many batches: enough to leave little padding, few
+# enough that which examples meet in a batch still changes from epoch to epoch.
 _BUCKET = 50
 
 

@@ -44,7 +44,7 @@ def _check_labels(task: Task, split: Dataset, where: str) -> None:
     if names is not None and tuple(names) != task.labels:
         raise BadInput(
             f"{where}: column {task.label!r} has the classes {', '.join(names)}, the task declares "
-            f"{', '.join(task.labels)} in this order; mend the data or declare a task of its own"
+            f"{', '.join(task.labels)} in this order; fix the data or declare a task of its own"
         )
     if names is None and "int" not in str(getattr(kind, "dtype", "")):
         raise BadInput(

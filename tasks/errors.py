@@ -1,4 +1,4 @@
-"""The one error a user can mend: bad input, with what is wrong, where, and what to do."""
+"""The one error a user can fix: bad input, with what is wrong, where, and what to do."""
 
 from __future__ import annotations
 

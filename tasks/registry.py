@@ -48,7 +48,7 @@ def _load(point: EntryPoint) -> Task:
     try:
         plugin = point.load()
     except Exception as error:
-        raise BadInput(f"{_where(point)} cannot be imported: {error!r}; mend or uninstall it") from error
+        raise BadInput(f"{_where(point)} cannot be imported: {error!r}; fix or uninstall it") from error
     if not isinstance(plugin, Task):
         raise BadInput(f"{_where(point)} is a {type(plugin).__name__}; it must be a tasks.task.Task")
     return plugin

@@ -26,10 +26,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database without runs; making one takes seconds, so tests copy it."""
     from benchmark.tracking.client import Client
-    from benchmark.tracking.place import Place
+    from benchmark.tracking.tracking_store import TrackingStore
 
     folder = tmp_path_factory.mktemp("mlflow")
-    Client(Place(f"sqlite:///{folder / 'mlflow.db'}", str(folder)), "unused")
+    Client(TrackingStore(f"sqlite:///{folder / 'mlflow.db'}", str(folder)), "unused")
     return folder / "mlflow.db"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmark.fingerprint import fingerprint
 from benchmark.store import Store
-from benchmark.tracking import Sheet
+from benchmark.tracking import RunIdentity
 from reports import leaderboard, predictions
 from reports.board import Leaderboard, MethodFacts, SweepFacts, TaskFacts
 from reports.metrics import collapse, score
@@ -35,7 +35,7 @@ class Sweep:
     """What a sweep left behind."""
 
     store: Store
-    sheet: Sheet = field(default_factory=lambda: Sheet("small", CONFIG))
+    identity: RunIdentity = field(default_factory=lambda: RunIdentity("small", CONFIG))
     records: list[Record] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 

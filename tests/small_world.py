@@ -337,7 +337,7 @@ def cells(output: Path) -> dict[tuple[str, str], list[float]]:
 
 
 def await_records(output: Path, count: int, process: subprocess.Popen[str], timeout: float = 600) -> None:
-    """Wait until an output folder holds so many records."""
+    """Wait until an output folder holds a number of records."""
     until = time.monotonic() + timeout
     while len(list((output / "records").glob("*/record.json"))) < count:
         if process.poll() is not None or time.monotonic() > until:

@@ -117,11 +117,11 @@ def report(
     from benchmark.manifest import open_output
     from benchmark.publish import publish
     from benchmark.studies import publish_studies
-    from benchmark.tracking import Session, Sheet
+    from benchmark.tracking import RunIdentity, Session
 
     store, manifest = open_output(target, output)
     scan = manifest.scan(store)
-    links = Session(store, Sheet(manifest.sweep.name, night=manifest.night)).links(())
+    links = Session(store, RunIdentity(manifest.sweep.name, night=manifest.night)).links(())
     published = publish(store, manifest, scan.records.values(), links=links, force=True)
     studies = publish_studies(store, manifest, scan.records.values(), force=True)
     if as_json:
@@ -161,7 +161,7 @@ def sync(target: options.Target, output: options.Output = None) -> None:
     from benchmark.manifest import open_output
     from benchmark.publish import publish
     from benchmark.studies import publish_studies
-    from benchmark.tracking import Sheet, Unreachable, place, sync
+    from benchmark.tracking import RunIdentity, TrackingStore, Unreachable, sync
     from tasks.errors import BadInput
 
     store, manifest = open_output(target, output)
@@ -170,11 +170,11 @@ def sync(target: options.Target, output: options.Output = None) -> None:
     failures = store.failures(keys - records.keys()).values()
     published = publish(store, manifest, records.values())
     studies = publish_studies(store, manifest, records.values())
-    where = place(store.url)
-    sheet = Sheet(manifest.sweep.name, manifest.sweep.config, manifest.night)
+    where = TrackingStore.of(store.url)
+    identity = RunIdentity(manifest.sweep.name, manifest.sweep.config, manifest.night)
     shown = (published.board, published.folder, studies)
     try:
-        done = sync(where, sheet, store, records.values(), failures, *shown)
+        done = sync(where, identity, store, records.values(), failures, *shown)
     except Unreachable as error:
         raise BadInput(f"{error}; check MLFLOW_TRACKING_URI and whether the server runs") from None
     counts = f"{done.made} runs written, {done.unchanged} unchanged, {done.deleted} removed"
@@ -194,10 +194,10 @@ def ui(
     """Serve the MLflow UI on a sweep's runs and print its address."""
     from benchmark.interrupts import Interrupted, interruptible
     from benchmark.manifest import open_output
-    from benchmark.tracking import place, ui_command, ui_environment
+    from benchmark.tracking import TrackingStore, ui_command, ui_environment
 
     store, _ = open_output(target, output)
-    where = place(store.url)
+    where = TrackingStore.of(store.url)
     if where.served:
         typer.echo(f"MLflow runs already: {where.shown}")
         return

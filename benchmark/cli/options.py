@@ -119,7 +119,7 @@ def say_stopped(stop: Interrupted, job: Job, wanted: Collection[str], console: C
     done = len(set(wanted) & job.scan().records.keys())
     console.print(
         f"\n[yellow]stopped by {stop}[/]; {done} of {len(wanted)} trials are in "
-        f"{escape(job.output)}. The same command goes on from there:\n  {escape(command())}",
+        f"{escape(job.output)}. Run the same command to resume:\n  {escape(command())}",
         highlight=False,
         soft_wrap=True,
     )

@@ -162,7 +162,7 @@ def nightly(
         outcome = night.run(job, console, how, refresh=refresh)
     except Interrupted as stop:
         console.print(
-            f"\n[yellow]stopped by {stop}[/]; what is finished counts. The same command goes on from there:\n"
+            f"\n[yellow]stopped by {stop}[/]; what is finished counts. Run the same command to resume:\n"
             f"  {escape(options.command())}",
             highlight=False,
             soft_wrap=True,

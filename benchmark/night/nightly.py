@@ -48,7 +48,7 @@ def run(job: Job, console: Console, options: Options, *, refresh: Refresh) -> Ou
 
     Raises:
         BadInput: another nightly run holds the output, or whatever `sweep.run` refuses.
-        Interrupted: a signal came; the same command goes on from there.
+        Interrupted: a signal came; the same command resumes.
     """
     job.store.probe()
     if not job.plan.rows:

@@ -4,23 +4,22 @@ Nothing here imports mlflow before it must write, so a sweep that has nothing to
 """
 
 from benchmark.tracking.mirror import Mirror, MirrorReport
-from benchmark.tracking.place import Place, place, ui_command, ui_environment
+from benchmark.tracking.run_identity import RunIdentity
 from benchmark.tracking.session import Session
-from benchmark.tracking.sheet import Sheet
 from benchmark.tracking.state import in_sync, links
 from benchmark.tracking.sync import Synced, Unreachable, sync
+from benchmark.tracking.tracking_store import TrackingStore, ui_command, ui_environment
 
 __all__ = [
     "Mirror",
     "MirrorReport",
-    "Place",
+    "RunIdentity",
     "Session",
-    "Sheet",
     "Synced",
+    "TrackingStore",
     "Unreachable",
     "in_sync",
     "links",
-    "place",
     "sync",
     "ui_command",
     "ui_environment",

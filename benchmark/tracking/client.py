@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.tracking.place import Place
+from benchmark.tracking.tracking_store import TrackingStore
 
 if TYPE_CHECKING:
     from mlflow.entities import Run, RunData
@@ -49,22 +49,22 @@ class Client:
         mlflow.exceptions.MlflowException: the store does not answer, here and in every method.
     """
 
-    def __init__(self, place: Place, experiment: str) -> None:
+    def __init__(self, tracking: TrackingStore, experiment: str) -> None:
         _settle()
         from mlflow import MlflowClient
 
-        if place.file:
-            place.file.parent.mkdir(parents=True, exist_ok=True)
-        self._mlflow = MlflowClient(tracking_uri=place.uri)
+        if tracking.file:
+            tracking.file.parent.mkdir(parents=True, exist_ok=True)
+        self._mlflow = MlflowClient(tracking_uri=tracking.uri)
         self._name = experiment
-        self.experiment = self._find(place)
+        self.experiment = self._find(tracking)
         self.user = _user()
 
-    def _find(self, place: Place) -> str:
+    def _find(self, tracking: TrackingStore) -> str:
         found = self._mlflow.get_experiment_by_name(self._name)
         if found is None:
-            artifacts = Path(place.artifacts).as_uri() if place.artifacts else None
-            # A kind saves the reader the UI's question what this experiment is.
+            artifacts = Path(tracking.artifacts).as_uri() if tracking.artifacts else None
+            # With a kind set, the UI does not ask what kind of experiment this is.
             tags = {"mlflow.experimentKind": "custom_model_development"}
             return self._mlflow.create_experiment(self._name, artifact_location=artifacts, tags=tags)
         if found.lifecycle_stage != "active":

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from benchmark.store import Store
 from benchmark.tracking import state
 from benchmark.tracking.client import one_line
-from benchmark.tracking.place import Place
+from benchmark.tracking.run_identity import RunIdentity
 from benchmark.tracking.runs import Live, Runs
-from benchmark.tracking.sheet import Sheet
+from benchmark.tracking.tracking_store import TrackingStore
 from reports.record import Failure, Record
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _RETRY_SECONDS = (5.0, 10.0, 20.0, 40.0, 60.0)
 class MirrorReport:
     """What came of mirroring a sweep."""
 
-    place: Place
+    tracking: TrackingStore
     written: int = 0
     """Events that are in MLflow."""
     lost: int = 0
@@ -55,7 +55,7 @@ class MirrorReport:
             parts.append(f"misses {events} ({self.error}); `leanboard sync` repairs")
         if self.points_lost:
             parts.append(f"has lost {self.points_lost} points of live curves for good")
-        return f"MLflow at {self.place.shown} {', and '.join(parts)}" if parts else ""
+        return f"MLflow at {self.tracking.shown} {', and '.join(parts)}" if parts else ""
 
 
 @dataclass
@@ -82,9 +82,9 @@ class Mirror:
     same packages in two threads can collide (the mirror would then try again).
     """
 
-    def __init__(self, place: Place, sheet: Sheet, store: Store) -> None:
-        self._place, self._sheet, self._store = place, sheet, store
-        self._report = MirrorReport(place)
+    def __init__(self, tracking: TrackingStore, identity: RunIdentity, store: Store) -> None:
+        self._tracking, self._identity, self._store = tracking, identity, store
+        self._report = MirrorReport(tracking)
         self._queue: deque[_Event] = deque()
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -131,7 +131,7 @@ class Mirror:
 
         The page that links to them is written before it is published, so the runs are made ahead.
         """
-        if not self._place.served:
+        if not self._tracking.served:
             return {}
         answer: Future[dict[tuple[str, str], str]] = Future()
         self._put(Runs.rows, list(pairs), answer=answer)
@@ -141,7 +141,7 @@ class Mirror:
             return {}
         assert self._runs is not None
         experiment = self._runs.client.experiment
-        return {pair: self._place.address(experiment, run) for pair, run in runs.items()}
+        return {pair: self._tracking.address(experiment, run) for pair, run in runs.items()}
 
     @contextlib.contextmanager
     def paused(self, timeout: float = 60.0) -> Iterator[None]:
@@ -278,7 +278,7 @@ class Mirror:
         """The runs, read again after a failure."""
         try:
             if self._runs is None:
-                self._runs = Runs(self._place, self._sheet, self._store)
+                self._runs = Runs(self._tracking, self._identity, self._store)
             elif self._stale:
                 self._runs.reload()
             self._stale = False
@@ -291,7 +291,7 @@ class Mirror:
             return
         try:
             self._runs.end(self._interrupted)
-            state.remember(self._store, self._place, self._sheet, self._runs)
+            state.remember(self._store, self._tracking, self._identity, self._runs)
         except Exception as error:
             self._report.lost += 1
             self._report.error = one_line(error)

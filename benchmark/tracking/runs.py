@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from benchmark.store import Store
 from benchmark.tracking import content, description
 from benchmark.tracking.client import Client, milliseconds, value
-from benchmark.tracking.place import Place
-from benchmark.tracking.sheet import Sheet
+from benchmark.tracking.run_identity import RunIdentity
 from benchmark.tracking.state import board_stamp
+from benchmark.tracking.tracking_store import TrackingStore
 from reports.record import Failure, Record
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ Live = tuple[int, dict[str, float], float]
 class Runs:
     """Writes outcomes of one sweep; every method may raise what MLflow's client raises and be repeated."""
 
-    def __init__(self, place: Place, sheet: Sheet, store: Store) -> None:
-        self.sheet = sheet
+    def __init__(self, tracking: TrackingStore, identity: RunIdentity, store: Store) -> None:
+        self.identity = identity
         self.store = store
-        self.client = Client(place, sheet.experiment)
+        self.client = Client(tracking, identity.experiment)
         self.counts: Counter[str] = Counter()
         """Runs made, left alone and deleted."""
         self._open: dict[str, str] = {}
@@ -59,12 +59,12 @@ class Runs:
         """Run of each (label, task) of the leaderboard."""
         self._trials: defaultdict[str, list[str]] = defaultdict(list)
         parents = []
-        for run in self.client.runs("leanboard.sweep", self.sheet.sweep):
+        for run in self.client.runs("leanboard.sweep", self.identity.sweep):
             tags, key = run.data.tags, run.info.run_id
             fingerprint = tags.get("leanboard.fingerprint", "")
             if fingerprint and run.info.status in _ENDED and "leanboard.stamp" in tags:
                 self.whole[fingerprint][tags["leanboard.stamp"]] = key
-            if tags.get("leanboard.night", "") != (self.sheet.night or ""):
+            if tags.get("leanboard.night", "") != (self.identity.night or ""):
                 continue
             if fingerprint:
                 self._trials[fingerprint].append(key)
@@ -80,9 +80,9 @@ class Runs:
     def begin(self) -> None:
         """Show the sweep as running, with its settings."""
         self.client.reopen(self.parent)
-        self._changed = self._log_params(self.parent, content.flatten(self.sheet.config))
+        self._changed = self._log_params(self.parent, content.flatten(self.identity.config))
         self._describe(None)
-        self.client.write(self.parent, "sweep.json", json.dumps(self.sheet.config, indent=1, default=str))
+        self.client.write(self.parent, "sweep.json", json.dumps(self.identity.config, indent=1, default=str))
 
     def published(self, board: Leaderboard, folder: Path, studies: Sequence[PublishedStudy] = ()) -> None:
         """Show a leaderboard: a summary run per row, and its files among the parent's artifacts.
@@ -111,11 +111,11 @@ class Runs:
             # Two drivers may each have made one; all agree on the first.
             return min(found, key=lambda run: (run.info.start_time, run.info.run_id)).info.run_id
         self.client.describe_experiment(description.EXPERIMENT)
-        tags = {**self.sheet.tags, "leanboard.kind": "sweep"}
-        return self.client.create(self.sheet.name, tags, time.time())
+        tags = {**self.identity.tags, "leanboard.kind": "sweep"}
+        return self.client.create(self.identity.name, tags, time.time())
 
     def _describe(self, board: Leaderboard | None) -> None:
-        note = description.of_sweep(self.sheet.config, self._changed, board)
+        note = description.of_sweep(self.identity.config, self._changed, board)
         self.client.log(self.parent, tags={"mlflow.note.content": note})
 
     # -- trials ----------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ class Runs:
         return True
 
     def _make(self, key: str, kind: str, tags: Mapping[str, Any], at: float) -> None:
-        tags = {**tags, **self.sheet.tags, "leanboard.kind": kind, "leanboard.fingerprint": key}
+        tags = {**tags, **self.identity.tags, "leanboard.kind": kind, "leanboard.fingerprint": key}
         title = f"{tags['label']}.{tags['task']}.{tags['seed']}"
         self._open[key] = self.client.create(title, tags | {"mlflow.parentRunId": self.parent}, at)
         self._trials[key].append(self._open[key])
@@ -232,7 +232,7 @@ class Runs:
         return {pair: self.summaries.get(pair) or self._row(*pair) for pair in pairs}
 
     def _row(self, label: str, task: str) -> str:
-        tags = {"label": label, "task": task, **self.sheet.tags, "leanboard.kind": "summary"}
+        tags = {"label": label, "task": task, **self.identity.tags, "leanboard.kind": "summary"}
         tags |= {"leanboard.summary": f"{label} | {task}", "mlflow.parentRunId": self.parent}
         self.summaries[label, task] = run = self.client.create(f"{label}.{task}", tags, time.time())
         return run

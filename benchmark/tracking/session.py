@@ -14,8 +14,8 @@ from benchmark.plan import Node
 from benchmark.store import Store
 from benchmark.tracking import state
 from benchmark.tracking.mirror import Mirror
-from benchmark.tracking.place import place
-from benchmark.tracking.sheet import Sheet
+from benchmark.tracking.run_identity import RunIdentity
+from benchmark.tracking.tracking_store import TrackingStore
 from reports.record import Failure, Record
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 class Session:
     """Passes what happens on to the mirror; a `watching.Watcher`."""
 
-    def __init__(self, store: Store, sheet: Sheet) -> None:
-        self.place = place(store.url)
-        self.sheet = sheet
+    def __init__(self, store: Store, identity: RunIdentity) -> None:
+        self.tracking = TrackingStore.of(store.url)
+        self.identity = identity
         self.store = store
         self.mirror: Mirror | None = None
 
     def start(self) -> None:
         """Begin to mirror; call it when the driver's heavy imports are done."""
-        self.mirror = Mirror(self.place, self.sheet, self.store)
+        self.mirror = Mirror(self.tracking, self.identity, self.store)
         self.mirror.start()
 
     def started(self, node: Node) -> None:
@@ -76,7 +76,7 @@ class Session:
         """Addresses of the summary runs of (label, task), where a server holds them."""
         if self.mirror:
             return self.mirror.links(pairs)
-        return state.links(self.store, self.place, self.sheet)
+        return state.links(self.store, self.tracking, self.identity)
 
     def finish(
         self,
@@ -92,7 +92,7 @@ class Session:
         """
         if self.mirror is None:
             outcomes: list[Record | Failure] = [*records, *failures]
-            if state.in_sync(self.store, self.place, self.sheet, outcomes, board, studies):
+            if state.in_sync(self.store, self.tracking, self.identity, outcomes, board, studies):
                 return ""
             self.start()
         assert self.mirror is not None

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.store import Store
 from benchmark.tracking.content import stamp
-from benchmark.tracking.place import Place
-from benchmark.tracking.sheet import Sheet
+from benchmark.tracking.run_identity import RunIdentity
+from benchmark.tracking.tracking_store import TrackingStore
 from reports.record import Failure, Record
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ def board_stamp(board: Leaderboard, studies: Iterable[PublishedStudy] = ()) -> s
     return hashlib.sha256("\n".join(content).encode()).hexdigest()
 
 
-def remember(store: Store, place: Place, sheet: Sheet, runs: Runs) -> None:
+def remember(store: Store, tracking: TrackingStore, identity: RunIdentity, runs: Runs) -> None:
     """Write down which runs are whole."""
     content = {
-        "where": _where(place, sheet),
+        "where": _where(tracking, identity),
         "experiment": runs.client.experiment,
         "parent": runs.parent,
         "board": runs.board,
@@ -42,15 +42,15 @@ def remember(store: Store, place: Place, sheet: Sheet, runs: Runs) -> None:
 
 def in_sync(
     store: Store,
-    place: Place,
-    sheet: Sheet,
+    tracking: TrackingStore,
+    identity: RunIdentity,
     outcomes: Iterable[Record | Failure],
     board: Leaderboard | None = None,
     studies: Iterable[PublishedStudy] = (),
 ) -> bool:
     """Whether MLflow was last seen to hold all these outcomes, this leaderboard and these studies."""
-    known = _recall(store, place, sheet)
-    if known is None or (place.file and not place.file.exists()):
+    known = _recall(store, tracking, identity)
+    if known is None or (tracking.file and not tracking.file.exists()):
         return False
     if board is not None and known["board"] != board_stamp(board, studies):
         return False
@@ -58,20 +58,22 @@ def in_sync(
     return all(stamp(outcome) in trials.get(outcome.fingerprint, ()) for outcome in outcomes)
 
 
-def links(store: Store, place: Place, sheet: Sheet) -> Links:
+def links(store: Store, tracking: TrackingStore, identity: RunIdentity) -> Links:
     """Addresses of the summary runs by (label, task); empty unless a server holds them."""
-    known = _recall(store, place, sheet) if place.served else None
+    known = _recall(store, tracking, identity) if tracking.served else None
     if known is None:
         return {}
-    return {(label, task): place.address(known["experiment"], run) for label, task, run in known["summaries"]}
+    return {
+        (label, task): tracking.address(known["experiment"], run) for label, task, run in known["summaries"]
+    }
 
 
-def _recall(store: Store, place: Place, sheet: Sheet) -> dict[str, Any] | None:
+def _recall(store: Store, tracking: TrackingStore, identity: RunIdentity) -> dict[str, Any] | None:
     content = store.read_json(FILE)
-    return content if content and content.get("where") == _where(place, sheet) else None
+    return content if content and content.get("where") == _where(tracking, identity) else None
 
 
-def _where(place: Place, sheet: Sheet) -> str:
+def _where(tracking: TrackingStore, identity: RunIdentity) -> str:
     """A digest, because the URI may hold a password."""
-    where = [place.uri, sheet.experiment, sheet.sweep, sheet.night]
+    where = [tracking.uri, identity.experiment, identity.sweep, identity.night]
     return hashlib.sha256(json.dumps(where).encode()).hexdigest()

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from benchmark.store import Store
 from benchmark.tracking import state
 from benchmark.tracking.client import one_line
-from benchmark.tracking.place import Place
+from benchmark.tracking.run_identity import RunIdentity
 from benchmark.tracking.runs import Runs
-from benchmark.tracking.sheet import Sheet
+from benchmark.tracking.tracking_store import TrackingStore
 from reports.record import Failure, Record
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ class Synced:
 
 
 def sync(
-    place: Place,
-    sheet: Sheet,
+    tracking: TrackingStore,
+    identity: RunIdentity,
     store: Store,
     records: Iterable[Record],
     failures: Iterable[Failure] = (),
@@ -49,8 +49,8 @@ def sync(
     Live curves are kept nowhere but in MLflow, so a run that must be made again has none.
 
     Args:
-        place: where MLflow is.
-        sheet: the sweep.
+        tracking: where MLflow is.
+        identity: the sweep.
         store: holds the records' files.
         records: those the sweep counts.
         failures: of trials without a record; others are passed over.
@@ -62,14 +62,14 @@ def sync(
         Unreachable: MLflow does not answer or refuses; what was written until then stays.
     """
     try:
-        runs = Runs(place, sheet, store)
+        runs = Runs(tracking, identity, store)
         runs.begin()
         runs.replay(records, failures)
         if board is not None and folder is not None:
             runs.published(board, folder, studies)
         runs.end()
     except Exception as error:
-        raise Unreachable(f"MLflow at {place.shown}: {one_line(error)}") from error
-    state.remember(store, place, sheet, runs)
+        raise Unreachable(f"MLflow at {tracking.shown}: {one_line(error)}") from error
+    state.remember(store, tracking, identity, runs)
     counts = runs.counts
     return Synced(counts["made"], counts["unchanged"], counts["deleted"])

@@ -40,7 +40,7 @@ class FinetuneMore(
     like: str | None = Field(
         None,
         min_length=1,
-        description="train so long once for each layer this method, by name or label, removed heads from",
+        description="repeat the training once for each layer this method (name or label) removed heads from",
     )
 
     @model_validator(mode="after")

@@ -51,6 +51,6 @@ class KnowledgeDistillation(
 
     def loss(self, run: Run, student: PreTrainedModel) -> Loss:
         """Return the loss that `student` is trained with."""
-        from methods.distillation.losses import from_teacher
+        from methods.distillation.losses import kd_training_loss
 
-        return from_teacher(run, temperature=self.temperature, alpha=self.alpha)
+        return kd_training_loss(run, temperature=self.temperature, alpha=self.alpha)

@@ -32,8 +32,16 @@ def soft_targets(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
     return F.kl_div(log_q, log_p, reduction="batchmean", log_target=True) * temperature**2
 
 
-def hinton(student: Tensor, teacher: Tensor, labels: Tensor, *, temperature: float, alpha: float) -> Tensor:
-    """(1 - alpha) cross-entropy + alpha soft targets (Hinton et al., arXiv 1503.02531)."""
+def kd_loss(student: Tensor, teacher: Tensor, labels: Tensor, *, temperature: float, alpha: float) -> Tensor:
+    """(1 - alpha) cross-entropy + alpha soft targets (Hinton et al., arXiv 1503.02531).
+
+    Args:
+        student: logits, shape (batch, classes).
+        teacher: logits, shape (batch, classes).
+        labels: class numbers, shape (batch,).
+        temperature: T, above 0.
+        alpha: weight of the soft targets, from 0 to 1.
+    """
     hard = F.cross_entropy(student, labels)
     return (1 - alpha) * hard + alpha * soft_targets(student, teacher, temperature)
 
@@ -62,10 +70,11 @@ def mean_over_tokens(values: Tensor, mask: Tensor) -> Tensor:
     return values[mask.bool()].mean()
 
 
-def on_logits(run: Run, *, temperature: float, alpha: float) -> Callable[[Tensor, Batch], Tensor]:
-    """Return the loss of a student's logits, in fp32; `alpha` 0 reads no teacher outputs.
+def loss_on_logits(run: Run, *, temperature: float, alpha: float) -> Callable[[Tensor, Batch], Tensor]:
+    """Return the KD loss in fp32 as a function of a student's logits, shape (batch, classes), and the batch.
 
-    Teacher logits are looked up by the position of each example, so batches may come in any order.
+    Teacher logits are looked up by the position of each example, so batches may come in any order; `alpha`
+    0 reads none.
     """
     if alpha == 0:
         return lambda logits, batch: F.cross_entropy(logits.float(), batch.labels)
@@ -73,12 +82,12 @@ def on_logits(run: Run, *, temperature: float, alpha: float) -> Callable[[Tensor
 
     def loss(logits: Tensor, batch: Batch) -> Tensor:
         outputs = teacher[batch.positions]
-        return hinton(logits.float(), outputs, batch.labels, temperature=temperature, alpha=alpha)
+        return kd_loss(logits.float(), outputs, batch.labels, temperature=temperature, alpha=alpha)
 
     return loss
 
 
-def from_teacher(run: Run, *, temperature: float, alpha: float) -> Loss:
+def kd_training_loss(run: Run, *, temperature: float, alpha: float) -> Loss:
     """Return the training loss of a student that learns from labels and from the teacher's logits."""
-    loss = on_logits(run, temperature=temperature, alpha=alpha)
+    loss = loss_on_logits(run, temperature=temperature, alpha=alpha)
     return lambda model, batch: loss(model(**batch.inputs).logits, batch)

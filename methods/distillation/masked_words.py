@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from methods.random_state import seeded
 from tasks.batches import Batch
 from tasks.errors import BadInput
 from tasks.tokens import tokenizer
@@ -66,8 +67,7 @@ def masked_words(run: Run, student: PreTrainedModel) -> Iterator[Callable[[PreTr
         raise BadInput(f"mlm: the tokenizer of {run.model.id!r} has no mask token; leave `mlm` out")
     special = torch.tensor(backend.all_special_ids, device=run.device)
     words = student.get_input_embeddings()
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(run.seeds.init)
+    with seeded(run.seeds.init):
         student.word_head = WordHead(student.config.hidden_size, words).to(run.device)
 
     def loss(model: PreTrainedModel, batch: Batch) -> Tensor:

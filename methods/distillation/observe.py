@@ -1,4 +1,4 @@
-"""One forward pass with an eye on what goes on inside: the live side of the teacher's cached states."""
+"""One forward pass that also returns inner states: the live side of the teacher's cached states."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from methods import encoders
-from methods.distillation.losses import from_teacher, on_logits
+from methods.distillation.losses import kd_training_loss, loss_on_logits
 from methods.distillation.maps import Strategy, patience_slots
 from methods.distillation.observe import first_tokens
 from methods.distillation.pairing import require_width
@@ -35,7 +35,7 @@ def patience(student: Tensor, teacher: Tensor, *, normalise: bool) -> Tensor:
     return F.mse_loss(student, teacher)
 
 
-def patient(
+def patient_kd_loss(
     run: Run,
     student: PreTrainedModel,
     *,
@@ -53,14 +53,14 @@ def patient(
         BadInput: student and teacher differ in width, or their layers cannot be paired.
     """
     if beta == 0:
-        return from_teacher(run, temperature=temperature, alpha=alpha)
+        return kd_training_loss(run, temperature=temperature, alpha=alpha)
     states = run.teacher_states()
     part = states.parts["cls"]
     require_width(student.config.hidden_size, part.width, loss="patience", weight="beta")
     depth = encoders.applications(student)
     slots = patience_slots(depth, len(part.layers), strategy)
     run.notes["teacher_layers"] = [slot + 1 for slot in slots]
-    logits_loss = on_logits(run, temperature=temperature, alpha=alpha)
+    logits_loss = loss_on_logits(run, temperature=temperature, alpha=alpha)
 
     def loss(model: PreTrainedModel, batch: Batch) -> Tensor:
         output = model(**batch.inputs, output_hidden_states=True)

@@ -72,15 +72,15 @@ class PatientKD(
         return own
 
     def loss(self, run: Run, student: PreTrainedModel) -> Loss:
-        """Return the loss of `kd` plus patience."""
-        from methods.distillation.patience import patient
+        """Return the loss of `kd`, plus patience where there is some."""
+        from methods.distillation.patience import patient_kd_loss
 
-        return patient(
+        return patient_kd_loss(
             run,
             student,
             temperature=self.temperature,
             alpha=self.alpha,
-            beta=self.beta,
+            beta=self.beta if self.patient else 0,
             strategy=self.strategy,
             normalise=self.normalise,
         )

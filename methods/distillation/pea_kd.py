@@ -15,7 +15,6 @@ from tasks.errors import BadInput
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from methods.fit import Loss
     from methods.run import Run
     from tasks.task import Task
 
@@ -138,12 +137,6 @@ class PeaKD(
             ptp.pretrain(run, student, labels, training)
         run.fit(student, self.loss(run, student), training=self.on(run.training), draw=0)
         return student
-
-    def loss(self, run: Run, student: PreTrainedModel) -> Loss:
-        """Return the loss of the objective."""
-        if self.objective == "patient-kd":
-            return super().loss(run, student)
-        return super(PatientKD, self).loss(run, student)
 
     def thresholds(self, task: str) -> tuple[float, float]:
         """Confidence above which the teacher is sure where it is right and where it is wrong.

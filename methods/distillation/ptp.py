@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from methods import encoders
 from methods.fit import Loss
+from methods.random_state import seeded
 from tasks.batches import Batch
 
 if TYPE_CHECKING:
@@ -105,8 +106,7 @@ def _four_way_loss(targets: Tensor) -> Loss:
 
 def _four_way(features: int, seed: int) -> nn.Linear:
     """A new head as BERT initialises its own: normal weights of deviation 0.02, no bias."""
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+    with seeded(seed):
         head = nn.Linear(features, len(CLASSES))
         nn.init.normal_(head.weight, std=0.02)
         nn.init.zeros_(head.bias)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -16,6 +15,7 @@ from methods.distillation.observe import observe
 from methods.distillation.pairing import require_heads
 from methods.distillation.parts import Kind, Part
 from methods.fit import Loss
+from methods.random_state import seeded
 from tasks.batches import Batch
 
 Teach = Callable[[Batch], Mapping[Kind, Tensor]]
@@ -76,8 +76,7 @@ def transformer_distillation(
         Part("hidden", tuple(range(depth + 1)), config.hidden_size),
         Part("attentions", tuple(range(1, depth + 1)), heads),
     ]
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+    with seeded(seed):
         projection = nn.Linear(config.hidden_size, teacher["hidden"].width)
     student.projection = projection.to(student.device)
 

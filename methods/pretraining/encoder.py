@@ -123,7 +123,10 @@ class PretrainedEncoder(
         if not self.warm_start or not theirs:
             return
         if theirs["model_type"] != "bert":
-            raise BadInput(f"warm_start: needs a BERT, and {model.id!r} is a {theirs['model_type']!r}")
+            raise BadInput(
+                f"warm_start: needs a BERT, and {model.id!r} is a {theirs['model_type']!r}; "
+                "leave warm_start out, or set model to a BERT"
+            )
         for field, mine, limit in (
             ("layers", self.layers, theirs["num_hidden_layers"]),
             ("length", self.length, theirs["max_position_embeddings"]),

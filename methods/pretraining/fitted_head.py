@@ -38,11 +38,12 @@ class Fit(NamedTuple):
 
 @torch.no_grad()
 def fit_head(model: PretrainingModel, batches: Iterable[TextBatch], counts: Tensor) -> Fit:
-    """Begin the masked-word head where words' frequencies and least squares bring it, in place.
+    """Initialise the masked-word head from word frequencies and a ridge regression, in place.
 
     The bias becomes the log frequencies. `dense` becomes the ridge regression from hidden states of masked
     places to the rows of the true words in the table, the encoder as it is; the norm's weight is the scale
-    that suits these logits best. From random weights a head first has the encoder forget what it knows.
+    that suits these logits best. A head of random weights
+    first makes the encoder unlearn what it knows.
 
     Args:
         model: encoder and heads, left in eval mode.

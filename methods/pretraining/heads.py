@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from methods import checkpoint
 from methods.flops import flops_by_length
 from methods.pretraining.cross_entropy import cross_entropy
-from methods.pretraining.loop import Figures
+from methods.pretraining.loop import MetricSums
 from tasks.corpus.segments import NO_LABEL
 from tasks.corpus.stream import TextBatch
 
@@ -98,21 +98,28 @@ def load(folder: Path) -> PretrainingModel:
     return model.eval()
 
 
-def pretraining_loss(model: PretrainingModel, batch: TextBatch) -> tuple[Tensor, Figures]:
-    """Mean loss at masked places plus mean loss of the sentence pairs; figures are losses and accuracies."""
+def pretraining_loss(model: PretrainingModel, batch: TextBatch) -> tuple[Tensor, MetricSums]:
+    """Mean loss at masked places plus mean loss of the sentence pairs; metrics are losses and accuracies."""
     outputs = model(batch)
-    figures: Figures = {}
-    value = labelled("mlm", outputs.words, batch.targets, figures)
+    metrics: MetricSums = {}
+    value = label_loss("mlm", outputs.words, batch.targets, metrics)
     if outputs.pairs is not None:
-        value = value + labelled("pair", outputs.pairs, batch.pairs, figures)
-    figures["loss"] = (value, torch.ones_like(value))
-    return value, figures
+        value = value + label_loss("pair", outputs.pairs, batch.pairs, metrics)
+    metrics["loss"] = (value, torch.ones_like(value))
+    return value, metrics
 
 
-def labelled(name: str, logits: Tensor, labels: Tensor, figures: Figures) -> Tensor:
-    """Mean cross-entropy in fp32 over the labels that are there, 0 if none is; also added to the figures."""
+def label_loss(name: str, logits: Tensor, labels: Tensor, metrics: MetricSums) -> Tensor:
+    """Return the mean cross-entropy in fp32 over the labels that are there, 0 if none is; note its metrics.
+
+    Args:
+        name: before `_loss` and `_accuracy` in the metrics.
+        logits: of shape (n, classes).
+        labels: of shape (n,), `NO_LABEL` where there is none.
+        metrics: receives the sums of both.
+    """
     count = (labels != NO_LABEL).sum()
     total, right = cross_entropy(logits, labels)
-    figures[f"{name}_loss"] = (total, count)
-    figures[f"{name}_accuracy"] = (right, count)
+    metrics[f"{name}_loss"] = (total, count)
+    metrics[f"{name}_accuracy"] = (right, count)
     return total / count.clamp(min=1)

@@ -24,10 +24,10 @@ from methods.run import SweepRun
 from reports.record import Cost
 from tasks.corpus.stream import Stream, TextBatch
 
-Figures = dict[str, tuple[Tensor, Tensor]]
-"""Sum and count of each figure of a batch, so that means over many batches are exact."""
-TextLoss = Callable[[Any, TextBatch], tuple[Tensor, Figures]]
-"""Maps (model, batch) to the scalar that is minimised and to figures for the curve."""
+MetricSums = dict[str, tuple[Tensor, Tensor]]
+"""(sum, count) of each metric of a batch, so that means over many batches are exact."""
+TextLoss = Callable[[Any, TextBatch], tuple[Tensor, MetricSums]]
+"""Maps (model, batch) to the scalar that is minimised and to the metrics of the curve."""
 
 CHECKPOINT_SECONDS = 120.0
 """Between two checkpoints."""
@@ -58,7 +58,7 @@ def pretrain(
     """Train `model` in place, on its device, and leave it in eval mode.
 
     Every two minutes all that decides the rest goes to `run.resume`; called again after a kill with the same
-    arguments it goes on from there and ends with the same weights and curve. A phase that was finished is
+    arguments it resumes and ends with the same weights and curve. A phase that was finished is
     only loaded. The cost is added to the run's. Every window of steps is reported live; what a killed attempt
     reported is reported again, but for its speed.
 
@@ -94,8 +94,8 @@ def pretrain(
         run.report(earlier + int(point["step"]), {name: v for name, v in point.items() if name != "step"})
 
     def scalar(model: nn.Module, batch: TextBatch) -> Tensor:
-        value, figures = loss(model, batch)
-        _add(progress.window, figures)
+        value, metrics = loss(model, batch)
+        _add(progress.window, metrics)
         return value
 
     model.train()
@@ -159,9 +159,9 @@ class _Clock:
 def evaluate(
     model: nn.Module, loss: TextLoss, stream: Stream, *, bf16: bool = False
 ) -> dict[str, tuple[float, int]]:
-    """Return mean and count of every figure over all examples of a stream; the model is left in eval mode."""
+    """Return mean and count of every metric over all examples of a stream; the model is left in eval mode."""
     device = next(model.parameters()).device
-    sums: Figures = {}
+    sums: MetricSums = {}
     model.eval()
     with _fastest_attention(model), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
         for batch in stream.once():
@@ -170,16 +170,16 @@ def evaluate(
     return {name: (means[name], int(count)) for name, (_, count) in sums.items() if name in means}
 
 
-def _add(sums: Figures, figures: Figures) -> None:
-    for name, (value, count) in figures.items():
+def _add(sums: MetricSums, metrics: MetricSums) -> None:
+    for name, (value, count) in metrics.items():
         before = sums.get(name)
         # In double precision, so that sums over a long corpus stay exact counts.
         value, count = exact(value.detach()), exact(count.detach())
         sums[name] = (before[0] + value, before[1] + count) if before else (value, count)
 
 
-def _means(sums: Figures) -> dict[str, float]:
-    """Means of the figures that were counted at all."""
+def _means(sums: MetricSums) -> dict[str, float]:
+    """Means of the metrics that were counted at all."""
     return {name: float(value / count) for name, (value, count) in sums.items() if float(count)}
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from methods.pruning.recovery import Recovery
 from methods.settings import Settings
+from tasks.errors import BadInput
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Axis = Literal["heads", "neurons", "encoder_parameters", "flops", "latency"]
@@ -21,6 +24,22 @@ Shares = Annotated[
     Annotated[Share, Tag("share")] | Annotated[tuple[Share, ...], Tag("shares")], Discriminator(_kind)
 ]
 """One share or several; told apart before they are checked, so that an error names one problem."""
+
+
+def units_to_remove(total: int, share: float) -> int:
+    """Return floor(total * share), in decimal arithmetic: 0.29 of 100 heads are 29, not 28.
+
+    Raises:
+        BadInput: `share` is not in [0, 1).
+    """
+    if not 0 <= share < 1:
+        raise BadInput(f"the share to remove must be at least 0 and below 1, not {share}")
+    return math.floor(total * Fraction(str(share)))
+
+
+def smallest_share(total: int) -> float:
+    """Return the smallest share, in thousandths, that removes one of `total` units."""
+    return math.ceil(Fraction(1000, total)) / 1000
 
 
 class Budget(Settings):
@@ -75,7 +94,7 @@ class Budgeted(Recovery):
     @model_validator(mode="before")
     @classmethod
     def _budget_replaces_the_share(cls, data: Any) -> Any:
-        """Without it the share's default would stand beside every budget."""
+        """Otherwise the share's default would count as a second budget."""
         if isinstance(data, dict) and data.get("budget") is not None:
             return {cls.shorthand: None, **data}
         return data

@@ -52,7 +52,8 @@ class FfnNeurons(
         stacked = {"mobilebert": 4, "bottleneck-bert": 4}.get(model.config().get("model_type", ""), 1)
         if model.config().get("num_feedforward_networks", stacked) > 1:
             raise BadInput(
-                "ffn-neurons takes one feed-forward network of each layer apart, and a MobileBERT has several"
+                "ffn-neurons takes one feed-forward network of each layer apart, and a MobileBERT has "
+                "several; choose another encoder"
             )
 
     def cost(self) -> float:

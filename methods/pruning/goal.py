@@ -13,8 +13,7 @@ from transformers import PreTrainedModel
 
 from methods import encoders
 from methods.flops import flops_by_length
-from methods.pruning.budget import Axis
-from methods.pruning.order import heads_to_remove
+from methods.pruning.budget import Axis, smallest_share, units_to_remove
 from methods.timing import interleaved
 from tasks.errors import BadInput
 
@@ -23,7 +22,7 @@ REPEATS = 15
 _WARM_UP = 3
 
 Cut = Callable[[PreTrainedModel, int], None]
-"""Removes so many units of a model in place, the first in order first."""
+"""Removes the given number of units from a model in place, in their order."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,10 @@ class Goal:
         return 1 - _MEASURES[self.axis](model) / self._whole
 
     def needed(self, model: PreTrainedModel, available: int, cut: Cut) -> int:
-        """Return how many more units must go: of heads and neurons the share rounded down, else the fewest.
+        """Return how many more units must go.
 
-        The fewest are found by bisection, on copies of `model`.
+        Of heads and neurons the share, rounded down; of other axes the fewest that reach it, found by
+        bisection on copies of `model`.
 
         Args:
             model: the start model, or what pruning has made of it so far; left as it is.
@@ -84,13 +84,11 @@ class Goal:
 
     def _wanted(self, left: int) -> int:
         total = round(self._whole)
-        wanted = heads_to_remove(total, self.share)
+        wanted = units_to_remove(total, self.share)
         if wanted == 0:
-            # The share in thousandths that removes one, rounded up.
-            least = -(-1000 // total) / 1000
             raise BadInput(
                 f"{self.method}: {self.axis}: {self.share} of {total} {self.axis} is less than one; "
-                f"ask for {least} or more"
+                f"ask for {smallest_share(total)} or more"
             )
         return wanted - (total - left)
 

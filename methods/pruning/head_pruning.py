@@ -5,15 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping
-from fractions import Fraction
 from itertools import pairwise
-from math import floor
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from methods.architectures import UNSHARED
-from methods.pruning.budget import Axis, Budgeted, Shares
+from methods.pruning.budget import Axis, Budgeted, Shares, smallest_share, units_to_remove
 from methods.pruning.layerwise import require_heads_removed
 from tasks.errors import BadInput
 
@@ -64,15 +62,16 @@ class HeadPruning(Budgeted):
         """Refuse a share of less than one head, and one that leaves layers fewer than `floor`."""
         super().check_models(model, models)
         layers, heads = model.layers(), model.heads()
-        # Layers that are one have fewer heads between them.
+        # Shared layers have fewer distinct heads.
         if not layers or model.config()["model_type"] not in UNSHARED:
             return
         for axis, share in self._aims() if not (self.budget and self.budget.like) else ():
-            wanted, spare = floor(layers * heads * Fraction(str(share))), layers * max(0, heads - self.floor)
+            wanted = units_to_remove(layers * heads, share)
+            spare = layers * max(0, heads - self.floor)
             if axis == "heads" and not 1 <= wanted <= spare:
                 raise BadInput(
                     f"heads: {share} of {layers * heads} heads are {wanted}, and {spare} may go with floor "
-                    f"{self.floor}; ask for {-(-1000 // (layers * heads)) / 1000} or more, or lower the floor"
+                    f"{self.floor}; ask for {smallest_share(layers * heads)} or more, or lower the floor"
                 )
 
     @abstractmethod

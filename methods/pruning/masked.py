@@ -48,7 +48,7 @@ _GROUP = 4
 
 
 class Evaluator(Protocol):
-    """Whoever can say what a model predicts with heads removed."""
+    """Predicts with heads of one layer removed."""
 
     path: ClassVar[str]
     """`shared` or `whole`: how it does it."""

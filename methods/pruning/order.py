@@ -1,17 +1,14 @@
-"""In which order heads go, and how many of them a share is."""
+"""In which order heads go."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from methods import encoders
-from tasks.errors import BadInput
 
 Head = tuple[int, int]
 """Position of its layer (the first, if the layer is shared) and its number before any pruning."""
@@ -20,17 +17,6 @@ Head = tuple[int, int]
 def surviving_heads(model: PreTrainedModel) -> list[Head]:
     """List every head that is left once, by layer and number."""
     return [(layer.positions[0], head) for layer in encoders.layers(model) for head in layer.heads]
-
-
-def heads_to_remove(total: int, share: float) -> int:
-    """Return floor(total * share), in decimal arithmetic: 0.29 of 100 heads are 29, not 28.
-
-    Raises:
-        BadInput: `share` is not in [0, 1).
-    """
-    if not 0 <= share < 1:
-        raise BadInput(f"heads: the share to remove must be at least 0 and below 1, not {share}")
-    return math.floor(total * Fraction(str(share)))
 
 
 def random_order(model: PreTrainedModel, seed: int) -> list[Head]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class WholeLayers:
-    """What takes heads or neurons apart by layer: refuses encoders whose layers are one in part."""
+    """Mix-in of what removes heads or neurons: refuses layers that share only one of their parts."""
 
     def check_models(self, model: Source, models: Mapping[str, Source]) -> None:
         """Make sure that layers share nothing, or everything.

@@ -1,4 +1,4 @@
-"""Which layers are one, and whether an encoder has so many. Imports no torch."""
+"""Which layers share their tensors, and whether an encoder has that many. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def groups_of(layers: int, groups: int) -> list[int]:
 
 
 def require_layers(layers: int, groups: int, layer: int | None) -> None:
-    """Make sure that an encoder of so many layers can be shared as asked.
+    """Make sure that an encoder of `layers` layers can be shared as asked.
 
     Args:
         layers: of the encoder.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 Shuffle = Literal["none", "upper", "both", "lower"]
 
 DOUBLED_UP_TO = 3
-"""Students of at most so many layers run all of them twice, deeper ones their upper half."""
+"""Students of at most this many layers run all of them twice, deeper ones their upper half."""
 
 
 def paired_order(layers: int) -> list[int]:

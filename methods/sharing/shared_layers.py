@@ -97,7 +97,7 @@ class SharedLayers(
     def compress(self, run: Run) -> PreTrainedModel:
         """Return the start model with shared layers, trained again."""
         from methods import encoders
-        from methods.distillation.losses import from_teacher
+        from methods.distillation.losses import kd_training_loss
         from methods.sharing.factorised import factorise_words
         from methods.sharing.ties import share_layers
 
@@ -111,7 +111,7 @@ class SharedLayers(
             recover_on_text(run, model, self.corpus_tokens)
         run.fit(
             model,
-            from_teacher(run, temperature=self.temperature, alpha=self.alpha),
+            kd_training_loss(run, temperature=self.temperature, alpha=self.alpha),
             training=self.on(run.training),
         )
         return model

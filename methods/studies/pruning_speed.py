@@ -83,13 +83,14 @@ class PruningSpeed(
         return ()
 
     def _pruned(self, run: Run, share: float) -> PreTrainedModel:
-        from methods.pruning.order import by_layer, heads_to_remove, surviving_heads
+        from methods.pruning.budget import units_to_remove
+        from methods.pruning.order import by_layer, surviving_heads
         from methods.pruning.surgery import prune_heads
 
         model = run.pretrained()
         # By number first and layer second, so that every layer loses as many, give or take one.
         order = sorted(surviving_heads(model), key=lambda head: (head[1], head[0]))
-        prune_heads(model, by_layer(order[: heads_to_remove(len(order), share)]))
+        prune_heads(model, by_layer(order[: units_to_remove(len(order), share)]))
         return model.eval()
 
     def _size(self, model: PreTrainedModel) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class TrainingDynamics(
         total = steps_of(len(run.train), run.training)
         percents: dict[int, float] = {}
         for percent in self.percents:
-            # With few steps several shares of them are one: the checkpoint bears the first.
+            # With few steps several percentages fall on one step; its checkpoint is named after the first.
             percents.setdefault(max(1, round(total * percent / 100)), percent)
 
         def save(step: int, model: PreTrainedModel) -> None:

@@ -10,7 +10,7 @@ from reports.statistics import combined, power
 from reports.statistics.families import Correction, adjust
 from reports.statistics.paired import Estimate
 
-Word = Literal["better", "worse", "equivalent", "within noise", "none"]
+Verdict = Literal["better", "worse", "equivalent", "within noise", "none"]
 LEVEL = 0.05
 
 
@@ -42,14 +42,14 @@ class Case:
 class Judged:
     """The verdict on a case and the adjusted p-values it follows from."""
 
-    verdict: Word
+    verdict: Verdict
     reason: str
     p_adjusted: float
     p_equivalent_adjusted: float
 
 
-def decide(mean: float, p: float, p_equivalent: float) -> Word:
-    """Return the word for adjusted p-values of a difference and of equivalence."""
+def decide(mean: float, p: float, p_equivalent: float) -> Verdict:
+    """Return the verdict for adjusted p-values of a difference and of equivalence."""
     if p_equivalent <= LEVEL:
         return "equivalent"
     if p <= LEVEL:
@@ -68,40 +68,40 @@ def judge(family: Sequence[Case], correction: Correction) -> list[Judged]:
     p, q = adjust(differs, correction), adjust(equals, correction)
     judged = []
     for i, case in enumerate(family):
-        word = decide(case.estimate.mean, p[i], q[i])
+        verdict = decide(case.estimate.mean, p[i], q[i])
         depends = ""
-        if word in ("better", "worse") and case.estimate.mean * case.median < 0:
+        if verdict in ("better", "worse") and case.estimate.mean * case.median < 0:
             run = "a collapsed run" if case.steady else "one run"
             depends = f"depends on {run}: mean and median difference have opposite signs"
-        elif case.steady and (other := _without(case, i, differs, equals, correction)) != word:
-            depends = f"depends on a collapsed run: {word} with it, {other} without it"
+        elif case.steady and (other := _without(case, i, differs, equals, correction)) != verdict:
+            depends = f"depends on a collapsed run: {verdict} with it, {other} without it"
         if depends:
-            word = "within noise"
-        reason = _reason(case, word, p[i], q[i])
-        judged.append(Judged(word, f"{depends}; {reason}" if depends else reason, p[i], q[i]))
+            verdict = "within noise"
+        reason = _reason(case, verdict, p[i], q[i])
+        judged.append(Judged(verdict, f"{depends}; {reason}" if depends else reason, p[i], q[i]))
     return judged
 
 
 def _without(
     case: Case, i: int, differs: Sequence[float], equals: Sequence[float], correction: Correction
-) -> Word:
-    """Return the word for case i without its collapsed runs, the rest of the family unchanged."""
+) -> Verdict:
+    """Return the verdict for case i without its collapsed runs, the rest of the family unchanged."""
     assert case.steady is not None
     p, q = list(differs), list(equals)
     p[i], q[i] = combined.p_value(case.steady), combined.equivalence(case.steady, case.margin)
     return decide(case.steady.mean, adjust(p, correction)[i], adjust(q, correction)[i])
 
 
-def _reason(case: Case, word: Word, p: float, q: float) -> str:
+def _reason(case: Case, verdict: Verdict, p: float, q: float) -> str:
     e = case.estimate
     if e.identical:
         return "identical: no draw of seeds or examples shows a difference"
     half = combined.half_width(e, LEVEL / 2)
     low, high = signed(e.mean - half), signed(e.mean + half)
-    if word == "equivalent":
+    if verdict == "equivalent":
         real = f"; real but below {case.margin:g}" if p <= LEVEL else ""
         return f"within {case.margin:g} points of the baseline, {p_text(q)}{real}"
-    if word in ("better", "worse"):
+    if verdict in ("better", "worse"):
         return f"{signed(e.mean)} points, 95 % interval {low}...{high}, {p_text(p)}"
     text = f"could be {low}...{high}; detectable: {power.detectable(e):.1f}"
     if abs(e.mean) > half and p > LEVEL:

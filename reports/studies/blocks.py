@@ -120,14 +120,14 @@ def unlearnt(group: Group, name: Name) -> Iterator[str]:
         )
 
 
-def task_heads(sweep: SweepFacts) -> list[str]:
-    """Heads of `Block.cells`."""
+def task_columns(sweep: SweepFacts) -> list[str]:
+    """Column names of `Block.cells`."""
     names = [task.short_name for task in sweep.tasks]
     return [head for name in names for head in (name, f"{name}, change")]
 
 
-def heads(facts: Sequence[str], questions: Sequence[Question]) -> list[str]:
-    """Heads of the whole table: of what is known of an encoder, of `answers`, of `Block.rows`."""
+def table_columns(facts: Sequence[str], questions: Sequence[Question]) -> list[str]:
+    """Column names of the full table: facts of an encoder, `answers`, `Block.rows`."""
     named = [f"{question.lower()}{part}" for question in questions for part in ("", "_low", "_high", "_n")]
     return [*facts, *named, "task", "metric", "seed", "score", "against", *TESTED]
 
@@ -161,13 +161,13 @@ def draw(found: Sequence[Block], questions: Sequence[Question], name: Name) -> F
     tasks = {task.name: task for block in found for task in block.tasks}
     count = len(questions) + len(tasks)
     figure, axes = panels(count, most=2 if count == 4 else 3)
-    place_of = dict(zip((*questions, *tasks), axes, strict=True))
+    ax_of = dict(zip((*questions, *tasks), axes, strict=True))
     for question in questions:
-        frame(place_of[question], _TITLES[question], "", f"{question} accuracy (%)")
+        frame(ax_of[question], _TITLES[question], "", f"{question} accuracy (%)")
         if question != "MLM":
-            place_of[question].axhline(50, color=FAINT, linewidth=0.8, linestyle="--")
+            ax_of[question].axhline(50, color=FAINT, linewidth=0.8, linestyle="--")
     for task in tasks.values():
-        frame(place_of[task.name], task.short_name, "", f"{task.primary} (points)")
+        frame(ax_of[task.name], task.short_name, "", f"{task.primary} (points)")
     names: list[str] = []
     for number, block in enumerate(found):
         encoders, colour = block.group.encoders, PALETTE[number % len(PALETTE)]
@@ -176,11 +176,11 @@ def draw(found: Sequence[Block], questions: Sequence[Question], name: Name) -> F
         for question in questions:
             known = [encoder.accuracy(question) for encoder in encoders]
             points = [one.points if one else None for one in known]
-            intervals(place_of[question], places, points, colour, block.group.name)
+            intervals(ax_of[question], places, points, colour, block.group.name)
         for task in block.tasks:
             spreads = [block.spread(encoder, task) for encoder in encoders]
-            intervals(place_of[task.name], places, spreads, colour)
-    for place in axes:
-        name_places(place, names)
+            intervals(ax_of[task.name], places, spreads, colour)
+    for ax in axes:
+        name_places(ax, names)
     legend(figure, axes[0])
     return figure

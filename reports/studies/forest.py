@@ -30,10 +30,10 @@ def draw(forests: Mapping[str, Forest], x: str) -> Figure | None:
     if not drawn:
         return None
     names = [line for name, forest in drawn.items() for line in (name, *forest)]
-    figure, (place,) = panels(1, width=7.2, height=0.8 + 0.21 * len(names))
-    frame(place, "", x, "")
-    place.grid(visible=False)
-    place.axvline(0, color=FAINT, linewidth=0.8, linestyle="--")
+    figure, (ax,) = panels(1, width=7.2, height=0.8 + 0.21 * len(names))
+    frame(ax, "", x, "")
+    ax.grid(visible=False)
+    ax.axvline(0, color=FAINT, linewidth=0.8, linestyle="--")
     headings, y = [], 0
     for forest in drawn.values():
         headings.append(y)
@@ -43,12 +43,12 @@ def draw(forests: Mapping[str, Forest], x: str) -> Figure | None:
             colour = PALETTE[1 if change.verdict == "worse" else 0]
             marker = "s" if change.verdict == "equivalent" else "o"
             fill = colour if change.verdict in ("better", "worse") else "white"
-            place.hlines(y, *change.interval, color=colour, linewidth=1.4, alpha=0.6)
-            place.plot(change.mean, y, marker, color=colour, markerfacecolor=fill, markersize=5)
+            ax.hlines(y, *change.interval, color=colour, linewidth=1.4, alpha=0.6)
+            ax.plot(change.mean, y, marker, color=colour, markerfacecolor=fill, markersize=5)
         y += 1
-    place.set_yticks(range(len(names)), names)
-    place.set_ylim(len(names) - 0.4, -0.8)
-    place.tick_params(axis="y", length=0)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.4, -0.8)
+    ax.tick_params(axis="y", length=0)
     for heading in headings:
-        place.get_yticklabels()[heading].set_fontweight("bold")
+        ax.get_yticklabels()[heading].set_fontweight("bold")
     return figure

@@ -214,20 +214,20 @@ def _draw(found: Sequence[_Ablation]) -> Figure:
     from reports.plots import INK, frame
 
     figure, axes = panels(len(found))
-    for place, a in zip(axes, found, strict=True):
+    for ax, a in zip(axes, found, strict=True):
         layers, heads = (1 + max(head[axis] for head in a.single) for axis in (0, 1))
         changes = np.full((layers, heads), np.nan)
         for head, effect in a.single.items():
             changes[head] = effect.mean
         limit = max(float(np.nanmax(np.abs(changes))), 0.1)
-        image = place.imshow(changes, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+        image = ax.imshow(changes, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
         for layer, number in {*a.over_seeds.matter("holm"), *a.over_seeds.help("holm")}:
             colour = "white" if abs(changes[layer, number]) > 0.6 * limit else INK
-            place.text(number, layer, "*", ha="center", va="center", color=colour, fontsize=11)
-        frame(place, a.task.short_name, "head", "layer")
-        place.grid(visible=False)
-        place.set_yticks(range(layers))
-        bar = figure.colorbar(image, ax=place)
+            ax.text(number, layer, "*", ha="center", va="center", color=colour, fontsize=11)
+        frame(ax, a.task.short_name, "head", "layer")
+        ax.grid(visible=False)
+        ax.set_yticks(range(layers))
+        bar = figure.colorbar(image, ax=ax)
         bar.set_label("change without it (points; * Holm)", fontsize=8, color=INK)
         bar.ax.tick_params(labelsize=8)
     return figure

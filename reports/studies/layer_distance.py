@@ -117,17 +117,15 @@ def _draw(found: Sequence[Group]) -> Figure:
     shares = list(dict.fromkeys(e.fields["share"] for group in found for e in group.encoders))
     figure, axes = panels(len(_MEASURES) * len(found), most=len(_MEASURES))
     for number, group in enumerate(found):
-        for place, (name, title) in zip(axes[2 * number :], _MEASURES.items(), strict=False):
+        for ax, (name, title) in zip(axes[2 * number :], _MEASURES.items(), strict=False):
             for e in group.encoders:
                 share, values = e.fields["share"], _values(e, name)
                 colour = PALETTE[shares.index(share) % len(PALETTE)]
                 style = "--" if share == "none" else "-"
                 layers = range(1, len(values) + 1)
-                place.plot(
-                    layers, values, f"{style}o", color=colour, markersize=4, linewidth=1.4, label=share
-                )
-            frame(place, group.name, "layer", title)
-            place.set_ylim(bottom=0)
-            place.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend(figure, max(axes, key=lambda place: len(place.lines)))
+                ax.plot(layers, values, f"{style}o", color=colour, markersize=4, linewidth=1.4, label=share)
+            frame(ax, group.name, "layer", title)
+            ax.set_ylim(bottom=0)
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend(figure, max(axes, key=lambda ax: len(ax.lines)))
     return figure

@@ -203,15 +203,15 @@ def _draw(found: Sequence[tuple[TaskFacts, Sequence[_Line]]], names: Mapping[str
 
     labels = list(names)
     figure, axes = panels(len(found))
-    for place, (task, lines) in zip(axes, found, strict=True):
+    for ax, (task, lines) in zip(axes, found, strict=True):
         for line in lines:
             colour = PALETTE[labels.index(line.label) % len(PALETTE)]
             x, seeds = list(line.scores), [list(by_seed.values()) for by_seed in line.scores.values()]
             low, high = [min(scores) for scores in seeds], [max(scores) for scores in seeds]
-            place.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
+            ax.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
             y = [statistics.median(scores) for scores in seeds]
-            place.plot(x, y, "-o", color=colour, markersize=4, linewidth=1.4, label=names[line.label])
-        frame(place, task.short_name, "layers pruned", f"{task.primary} (points)")
-        place.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend(figure, max(axes, key=lambda place: len(place.lines)))
+            ax.plot(x, y, "-o", color=colour, markersize=4, linewidth=1.4, label=names[line.label])
+        frame(ax, task.short_name, "layers pruned", f"{task.primary} (points)")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend(figure, max(axes, key=lambda ax: len(ax.lines)))
     return figure

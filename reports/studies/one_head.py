@@ -145,12 +145,12 @@ def _draw(found: Sequence[_Layers]) -> Figure:
     from reports.plots import FAINT, PALETTE, frame
 
     figure, axes = panels(len(found))
-    for place, each in zip(axes, found, strict=True):
+    for ax, each in zip(axes, found, strict=True):
         for layer, effect in each.effects.items():
             colour = PALETTE[1] if each.holm[layer] <= LEVEL else PALETTE[0]
-            place.vlines(layer, effect.low, effect.high, color=colour, linewidth=2, alpha=0.5)
-            place.plot([layer], [effect.mean], "o", color=colour, markersize=6)
-        place.axhline(0, color=FAINT, linewidth=0.8)
-        frame(place, each.task.short_name, "layer with one head", "change (points, 95 %)")
-        place.set_xticks(list(each.effects))
+            ax.vlines(layer, effect.low, effect.high, color=colour, linewidth=2, alpha=0.5)
+            ax.plot([layer], [effect.mean], "o", color=colour, markersize=6)
+        ax.axhline(0, color=FAINT, linewidth=0.8)
+        frame(ax, each.task.short_name, "layer with one head", "change (points, 95 %)")
+        ax.set_xticks(list(each.effects))
     return figure

@@ -182,22 +182,22 @@ def _draw(made: dict[str, dict[str, Any]], worth: dict[str, list[Taught]]) -> Fi
     engines = [engine for engine in ENGINES if engine in made[_FAST]]
     known = any(row.accuracy("MLM") for rows in worth.values() for row in rows)
     figure, axes = panels(len(engines) + known, height=1.2 + 0.26 * len(made))
-    for place, engine in zip(axes, engines, strict=False):
+    for ax, engine in zip(axes, engines, strict=False):
         for y, each in enumerate(made.values()):
             times = each[engine]
-            _mark(place, y, times["median_ms"], times["q1_ms"], times["q3_ms"], PALETTE[0])
-        frame(place, engine, "milliseconds", "")
-        place.set_xlim(left=0)
+            _mark(ax, y, times["median_ms"], times["q1_ms"], times["q3_ms"], PALETTE[0])
+        frame(ax, engine, "milliseconds", "")
+        ax.set_xlim(left=0)
     if known:
         _draw_masked_words(axes[-1], worth)
         legend(figure, axes[-1])
-    for place in axes:
-        place.set_yticks(range(len(made)), list(made))
-        place.invert_yaxis()
+    for ax in axes:
+        ax.set_yticks(range(len(made)), list(made))
+        ax.invert_yaxis()
     return figure
 
 
-def _draw_masked_words(place: Axes, worth: dict[str, list[Taught]]) -> None:
+def _draw_masked_words(ax: Axes, worth: dict[str, list[Taught]]) -> None:
     """Accuracy of each row on the line of its variant; those of one colour can be compared."""
     from reports.plots import PALETTE, frame
 
@@ -207,9 +207,9 @@ def _draw_masked_words(place: Axes, worth: dict[str, list[Taught]]) -> None:
         for y, rows in enumerate(worth.values()):
             for row in rows:
                 if _comparable(row) == label and (found := row.accuracy("MLM")):
-                    _mark(place, y, *found.points, colour, own)
+                    _mark(ax, y, *found.points, colour, own)
                     own = None
-    frame(place, "quality", "masked words (%)", "")
+    frame(ax, "quality", "masked words (%)", "")
 
 
 def _comparable(row: Taught) -> str:
@@ -218,7 +218,7 @@ def _comparable(row: Taught) -> str:
 
 
 def _mark(
-    place: Axes, y: float, value: float, low: float, high: float, colour: str, label: str | None = None
+    ax: Axes, y: float, value: float, low: float, high: float, colour: str, label: str | None = None
 ) -> None:
-    place.hlines(y, low, high, color=colour, linewidth=3, alpha=0.4)
-    place.plot([value], [y], "o", color=colour, markersize=5, label=label)
+    ax.hlines(y, low, high, color=colour, linewidth=3, alpha=0.4)
+    ax.plot([value], [y], "o", color=colour, markersize=5, label=label)

@@ -45,41 +45,41 @@ def draw(
         return None
     several = len({line.k for line in students}) > 1
     figure, axes = panels(len(tasks), height=3.4 if several else 4.2)
-    for place, task in zip(axes, tasks, strict=True):
+    for ax, task in zip(axes, tasks, strict=True):
         if teacher is not None and (own := lines[-1].scores[task.name]):
-            place.axhline(
+            ax.axhline(
                 statistics.median(own.values()),
                 color=FAINT,
                 linewidth=0.8,
                 linestyle="--",
                 label=f"BERT_{teacher}, the teacher",
             )
-        (_against_k if several else _by_step)(place, task.name, students)
+        (_against_k if several else _by_step)(ax, task.name, students)
         x = "layers of the student" if several else ""
         mark = " (start model collapsed)" if task.name in collapsed else ""
-        frame(place, task.short_name + mark, x, f"{task.primary} (points)")
+        frame(ax, task.short_name + mark, x, f"{task.primary} (points)")
     legend(figure, axes[0])
     return figure
 
 
-def _by_step(place: Axes, task: str, lines: Sequence[Line]) -> None:
+def _by_step(ax: Axes, task: str, lines: Sequence[Line]) -> None:
     """Every seed a faint point, the median a bar; steps from left to right."""
     from reports.plots import INK, PALETTE
 
     for x, line in enumerate(lines):
         scores = list(line.scores[task].values())
         colour = PALETTE[list(PARTS).index(line.part) % len(PALETTE)]
-        place.plot([x] * len(scores), scores, "o", color=colour, markersize=4, alpha=0.45)
+        ax.plot([x] * len(scores), scores, "o", color=colour, markersize=4, alpha=0.45)
         if scores:
             median = statistics.median(scores)
-            place.plot([x - 0.3, x + 0.3], [median, median], color=colour, linewidth=2)
-    place.set_xticks(range(len(lines)))
-    place.set_xticklabels(
+            ax.plot([x - 0.3, x + 0.3], [median, median], color=colour, linewidth=2)
+    ax.set_xticks(range(len(lines)))
+    ax.set_xticklabels(
         [line.name for line in lines], rotation=55, ha="right", fontsize=7, color=INK, rotation_mode="anchor"
     )
 
 
-def _against_k(place: Axes, task: str, lines: Sequence[Line]) -> None:
+def _against_k(ax: Axes, task: str, lines: Sequence[Line]) -> None:
     """A line for each part: medians, and a band from the lowest to the highest seed."""
     from matplotlib.ticker import MaxNLocator
 
@@ -92,7 +92,7 @@ def _against_k(place: Axes, task: str, lines: Sequence[Line]) -> None:
             continue
         colour, x = PALETTE[number % len(PALETTE)], [k for k, _ in own]
         low, high = [min(scores) for _, scores in own], [max(scores) for _, scores in own]
-        place.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
+        ax.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
         y = [statistics.median(scores) for _, scores in own]
-        place.plot(x, y, "-o", color=colour, markersize=4, linewidth=1.4, label=role.name.format(k="k"))
-    place.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.plot(x, y, "-o", color=colour, markersize=4, linewidth=1.4, label=role.name.format(k="k"))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))

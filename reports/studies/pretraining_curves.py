@@ -188,18 +188,18 @@ def _draw(found: Sequence[Group]) -> Figure:
     figure = Figure(figsize=(4.0 * max(map(len, shown)), sum(rows)), layout="constrained")
     parts = figure.subfigures(len(found), 1, height_ratios=rows, squeeze=False)[:, 0]
     for part, group, names in zip(parts, found, shown, strict=True):
-        places = part.subplots(1, len(names), squeeze=False)[0]
-        for place, name in zip(places, names, strict=True):
+        axes = part.subplots(1, len(names), squeeze=False)[0]
+        for ax, name in zip(axes, names, strict=True):
             looks = itertools.cycle(itertools.product(_STYLES, PALETTE))
             for (style, colour), (called, course) in zip(looks, group.courses.items(), strict=False):
-                place.plot(*course.line(name), style, color=colour, linewidth=1.2, label=called)
-            frame(place, group.name, "million tokens", _FIGURES[name])
+                ax.plot(*course.line(name), style, color=colour, linewidth=1.2, label=called)
+            frame(ax, group.name, "million tokens", _FIGURES[name])
             if name in _LOGARITHMIC:
-                place.set_yscale("log")
-                place.tick_params(axis="y", which="minor", labelsize=6)
+                ax.set_yscale("log")
+                ax.tick_params(axis="y", which="minor", labelsize=6)
         for entropy in {course.entropy for course in group.courses.values()} - {None}:
-            places[0].axhline(entropy, color=FAINT, linewidth=0.8, linestyle="--")
-        legend(part, places[0])
+            axes[0].axhline(entropy, color=FAINT, linewidth=0.8, linestyle="--")
+        legend(part, axes[0])
     return figure
 
 

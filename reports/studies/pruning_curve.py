@@ -163,12 +163,12 @@ def _draw(found: Sequence[tuple[TaskFacts, Sequence[_Curve]]]) -> Figure:
     from reports.plots import FAINT, PALETTE, frame
 
     figure, axes = panels(len(found))
-    for place, (task, curves) in zip(axes, found, strict=True):
-        place.axhline(curves[0].base, color=FAINT, linewidth=0.8, linestyle="--")
+    for ax, (task, curves) in zip(axes, found, strict=True):
+        ax.axhline(curves[0].base, color=FAINT, linewidth=0.8, linestyle="--")
         for colour, c in zip(PALETTE, curves, strict=False):
             x = [100 * share for share in c.shares]
             y = [c.base + e.mean for e in c.effects]
-            place.fill_between(
+            ax.fill_between(
                 x,
                 [c.base + min(e.changes) for e in c.effects],
                 [c.base + max(e.changes) for e in c.effects],
@@ -176,9 +176,9 @@ def _draw(found: Sequence[tuple[TaskFacts, Sequence[_Curve]]]) -> Figure:
                 alpha=0.1,
                 linewidth=0,
             )
-            place.plot(x, y, "-o", color=colour, markersize=3, linewidth=1.4, label=ORDERS[c.order])
+            ax.plot(x, y, "-o", color=colour, markersize=3, linewidth=1.4, label=ORDERS[c.order])
             if (first := c.first_loss) is not None:
-                place.plot([x[first]], [y[first]], "o", color=colour, markersize=8, fillstyle="none")
-        frame(place, task.short_name, "heads removed (%)", f"{task.primary} (points)")
+                ax.plot([x[first]], [y[first]], "o", color=colour, markersize=8, fillstyle="none")
+        frame(ax, task.short_name, "heads removed (%)", f"{task.primary} (points)")
     legend(figure, axes[0])
     return figure

@@ -116,18 +116,18 @@ def _draw(rows: Sequence[Sequence[Any]]) -> Figure:
 
     lengths = sorted({row[0] for row in rows})
     figure, axes = panels(len(lengths))
-    for place, length in zip(axes, lengths, strict=True):
+    for ax, length in zip(axes, lengths, strict=True):
         own = [row for row in rows if row[0] == length]
         for colour, batch in zip(PALETTE, sorted({row[1] for row in own}), strict=False):
             line = [row for row in own if row[1] == batch]
             x, y = [100 * row[2] for row in line], [100 * row[8] for row in line]
             base = next(row[4] for row in line if row[2] == 0)
             low, high = ([100 * (base / row[quartile] - 1) for row in line] for quartile in (6, 5))
-            place.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
-            place.plot(x, y, "-o", color=colour, markersize=4, linewidth=1.4, label=f"batch {batch}")
+            ax.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
+            ax.plot(x, y, "-o", color=colour, markersize=4, linewidth=1.4, label=f"batch {batch}")
         ideal = {100 * row[2]: 100 * row[9] for row in own}
-        place.plot(list(ideal), list(ideal.values()), "--", color=INK, linewidth=1.2, label="ideal (FLOPs)")
-        place.axhline(0, color=FAINT, linewidth=0.8)
-        frame(place, f"{length} tokens", "heads removed (%)", "more examples per second (%)")
+        ax.plot(list(ideal), list(ideal.values()), "--", color=INK, linewidth=1.2, label="ideal (FLOPs)")
+        ax.axhline(0, color=FAINT, linewidth=0.8)
+        frame(ax, f"{length} tokens", "heads removed (%)", "more examples per second (%)")
     legend(figure, axes[0])
     return figure

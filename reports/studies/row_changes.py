@@ -13,7 +13,7 @@ from reports.comparisons import Comparison, compare, facts, judge_cells, judge_o
 from reports.decisions import Decisions
 from reports.evidence import Evidence
 from reports.record import Record
-from reports.rows import barred, in_words, overall_bar
+from reports.rows import in_words, why_withheld, why_withheld_overall
 from reports.statistics.verdicts import LEVEL, Judged, signed
 from reports.trials import Trials, averaged_tasks, evidence_by_task, missing_trials
 
@@ -33,13 +33,13 @@ class Change:
 
     Attributes:
         comparison: the paired differences and what is uncertain about them.
-        judged: the verdict in its family; None where `bar` forbids one.
-        bar: why there is no verdict.
+        judged: the verdict in its family; None where it is withheld.
+        withheld: why there is no verdict; empty when there is one.
     """
 
     comparison: Comparison
     judged: Judged | None
-    bar: str
+    withheld: str
 
     @property
     def mean(self) -> float:
@@ -63,13 +63,13 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """The word, or `none`."""
+        """The verdict, or `none`."""
         return self.judged.verdict if self.judged else "none"
 
     @property
     def reason(self) -> str:
         """What the verdict rests on, or why there is none."""
-        return self.judged.reason if self.judged else self.bar
+        return self.judged.reason if self.judged else self.withheld
 
     @property
     def tested(self) -> list[object]:
@@ -84,7 +84,7 @@ class Change:
 
     def in_words(self) -> str:
         """The same with the verdict, or why there is none."""
-        return f"{self.in_short()}, {self.verdict if self.judged else f'no verdict ({self.bar})'}"
+        return f"{self.in_short()}, {self.verdict if self.judged else f'no verdict ({self.withheld})'}"
 
 
 @dataclass(frozen=True)
@@ -183,21 +183,25 @@ def compare_pairs(
     for (own, base), name in names.items():
         against = sweep.model_copy(update={"baseline": base})
         for task, of_task in evidence.items():
-            bar = barred(own, of_task, against, missing)
-            if comparison := compare(of_task.cells[own], of_task.cells[base], of_task, bar):
+            withheld = why_withheld(own, of_task, against, missing)
+            if comparison := compare(of_task.cells[own], of_task.cells[base], of_task, withheld):
                 cells[name, task] = comparison
         parts = {task: cells[name, task] for task in averaged if (name, task) in cells}
         if averaged and len(parts) == len(averaged):
-            bar = overall_bar({task: part.bar for task, part in parts.items()})
-            totals[name] = overall(list(parts.values()), sweep.margin, bar)
+            withheld = why_withheld_overall({task: part.withheld for task, part in parts.items()})
+            totals[name] = overall(list(parts.values()), sweep.margin, withheld)
     by_cell, by_pair = judge_cells(cells)[0], judge_overall(totals)
     changes = {
         pair: {
-            task: Change(cells[name, task], by_cell.get((name, task)), cells[name, task].bar)
+            task: Change(cells[name, task], by_cell.get((name, task)), cells[name, task].withheld)
             for task in evidence
             if (name, task) in cells
         }
-        | ({AVERAGE: Change(totals[name], by_pair.get(name), totals[name].bar)} if name in totals else {})
+        | (
+            {AVERAGE: Change(totals[name], by_pair.get(name), totals[name].withheld)}
+            if name in totals
+            else {}
+        )
         for pair, name in names.items()
     }
     return Compared(evidence, missing, averaged, left_out, changes)

@@ -15,8 +15,8 @@ from reports.studies.blocks import (
     answers_in_short,
     answers_in_words,
     draw,
-    heads,
-    task_heads,
+    table_columns,
+    task_columns,
     unlearnt,
 )
 from reports.studies.content import Findings, Table, Variants
@@ -60,8 +60,8 @@ def report(
     return Findings(
         title="Sentence objective: what none, NSP and SOP teach",
         conclusion=[*conclusion, *remarks, *unfinished(sweep, encoders)],
-        summary=Table([*_SUMMARY, *task_heads(sweep)], [row for block in found for row in _summary(block)]),
-        table=Table(heads(_FACTS, _QUESTIONS), [row for block in found for row in _rows(block)]),
+        summary=Table([*_SUMMARY, *task_columns(sweep)], [row for block in found for row in _summary(block)]),
+        table=Table(table_columns(_FACTS, _QUESTIONS), [row for block in found for row in _rows(block)]),
         figure=draw(found, _QUESTIONS, _called) if found else None,
         notes=[
             "Rows of a block differ in the objective alone: the same steps, batches and text. NSP and SOP, "

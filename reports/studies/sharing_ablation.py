@@ -16,8 +16,8 @@ from reports.studies.blocks import (
     answers_in_short,
     answers_in_words,
     draw,
-    heads,
-    task_heads,
+    table_columns,
+    task_columns,
     unlearnt,
 )
 from reports.studies.content import Findings, Table, Variants
@@ -61,10 +61,10 @@ def report(
         title="Sharing ablation: what layers share and how wide the embeddings are",
         conclusion=[*conclusion, *remarks, *unfinished(sweep, encoders)],
         summary=Table(
-            [*_SUMMARY, *task_heads(sweep), "against"],
+            [*_SUMMARY, *task_columns(sweep), "against"],
             [row for block in found for row in _summary(block)],
         ),
-        table=Table(heads(_FACTS, _QUESTIONS), [row for block in found for row in _rows(block)]),
+        table=Table(table_columns(_FACTS, _QUESTIONS), [row for block in found for row in _rows(block)]),
         figure=draw(found, _QUESTIONS, _called) if found else None,
         notes=[
             "Rows of a block differ in sharing and embedding width alone: the same steps, batches and text. "

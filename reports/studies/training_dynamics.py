@@ -112,11 +112,11 @@ def _draw(found: Sequence[tuple[TaskFacts, Sequence[_Curve]]]) -> Figure:
     from reports.plots import frame
 
     figure, axes = panels(len(found))
-    for place, (task, curves) in zip(axes, found, strict=True):
+    for ax, (task, curves) in zip(axes, found, strict=True):
         for number, c in enumerate(curves):
             colour = colormaps["viridis_r"](0.1 + 0.85 * number / max(len(curves) - 1, 1))
             x, y = [100 * share for share in c.scores], [c.mean(share) for share in c.scores]
-            place.plot(x, y, "-o", color=colour, markersize=3, linewidth=1.4, label=f"{c.percent:g} %")
-        frame(place, task.short_name, "heads removed (%)", f"{task.primary} (points)")
-    legend(figure, max(axes, key=lambda place: len(place.lines)))
+            ax.plot(x, y, "-o", color=colour, markersize=3, linewidth=1.4, label=f"{c.percent:g} %")
+        frame(ax, task.short_name, "heads removed (%)", f"{task.primary} (points)")
+    legend(figure, max(axes, key=lambda ax: len(ax.lines)))
     return figure

@@ -151,13 +151,13 @@ def _draw(found: Sequence[_Pair]) -> Figure:
     from reports.plots import FAINT, PALETTE, frame
 
     figure, axes = panels(len(found))
-    for place, pair in zip(axes, found, strict=True):
+    for ax, pair in zip(axes, found, strict=True):
         x, y = pair.changes.mean(axis=0)
-        place.axhline(0, color=FAINT, linewidth=0.8)
-        place.axvline(0, color=FAINT, linewidth=0.8)
-        place.plot(x, y, "o", color=PALETTE[0], markersize=5, alpha=0.7)
+        ax.axhline(0, color=FAINT, linewidth=0.8)
+        ax.axvline(0, color=FAINT, linewidth=0.8)
+        ax.plot(x, y, "o", color=PALETTE[0], markersize=5, alpha=0.7)
         r = pair.correlations["all"]
         title = pair.task.long_name
         names = [f"change, {domain} (points)" for domain in pair.domains]
-        frame(place, f"{title}: r = {r.pearson:.2f}" if r else title, *names)
+        frame(ax, f"{title}: r = {r.pearson:.2f}" if r else title, *names)
     return figure

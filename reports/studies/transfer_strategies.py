@@ -15,8 +15,8 @@ from reports.studies.blocks import (
     answers_in_short,
     answers_in_words,
     draw,
-    heads,
-    task_heads,
+    table_columns,
+    task_columns,
     unlearnt,
 )
 from reports.studies.content import Findings, Table, Variants
@@ -55,8 +55,8 @@ def report(
     return Findings(
         title="Transfer strategies: how a MobileBERT is best taught",
         conclusion=[*conclusion, *_unfinished(sweep, students)],
-        summary=Table([*_SUMMARY, *task_heads(sweep)], [row for block in found for row in _summary(block)]),
-        table=Table(heads(_FACTS, ("MLM",)), [row for block in found for row in _rows(block)]),
+        summary=Table([*_SUMMARY, *task_columns(sweep)], [row for block in found for row in _summary(block)]),
+        table=Table(table_columns(_FACTS, ("MLM",)), [row for block in found for row in _rows(block)]),
         figure=draw(found, ("MLM",), _called) if found else None,
         notes=[
             "Rows of a block differ only in how they were taught: the same teacher, steps, batches and text. "

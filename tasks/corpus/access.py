@@ -24,7 +24,7 @@ class CorpusAccess:
         """Return the folder of the tokenizer trained on this corpus, trained now if it is not there.
 
         Raises:
-            BadInput: the corpus cannot be read or is too small for so many entries, or the cache cannot be
+            BadInput: the corpus cannot be read or is too small for `size` entries, or the cache cannot be
                 written.
         """
         version = vocabulary.VERSIONS[kind]

@@ -137,7 +137,7 @@ class Stream:
         return self.pairing == "none" or bool((examples.labels != NO_LABEL).any())
 
     def _require_use(self, empty: int, unpaired: int, found: int) -> None:
-        """Refuse text of which so many blocks gave no batch, or as many as an epoch has no pair."""
+        """Refuse text whose blocks gave no batch for `_EMPTY_EPOCHS` epochs, or no pair for a whole one."""
         if empty > _EMPTY_EPOCHS * len(self._blocks):
             raise BadInput(
                 f"corpus: its parts of {found} examples or so never fill a batch of {self.batch_size}; "

@@ -31,7 +31,7 @@ _CHUNK = 1 << 17
 _SLICE = 1 << 20
 """Tokens counted at a time."""
 _HELD_OUT = 50
-"""One document in so many is kept from training, evenly spread; more where there are few documents."""
+"""One document in this many is held out of training, evenly spread; more where there are few documents."""
 _EXAMINED = 500_000
 """Tokens of those that are examined, about: more would take as long as the training."""
 

@@ -32,8 +32,8 @@ def train(corpus: Corpus, kind: Kind, size: int, folder: Path, *, offline: bool 
     """Train a vocabulary and write it as a tokenizer that transformers loads; return the folder.
 
     Texts are lower-cased and lose their accents, as ALBERT's and BERT's uncased models do. WordPiece
-    comes out the same in every process, the unigram model all but certainly: a score may lie where it is
-    rounded up in one and down in another. The text is streamed; memory grows with its distinct words, which
+    comes out the same in every process, the unigram model almost always: a score at a rounding boundary may
+    round up in one and down in another. The text is streamed; memory grows with its distinct words, which
     the trainers hold.
 
     Args:
@@ -44,7 +44,7 @@ def train(corpus: Corpus, kind: Kind, size: int, folder: Path, *, offline: bool 
         offline: never touch the network.
 
     Raises:
-        BadInput: the corpus is empty, not UTF-8, one document, or too small for so many entries.
+        BadInput: the corpus is empty, not UTF-8, one document, or too small for `size` entries.
     """
     from transformers import PreTrainedTokenizerFast
 
@@ -100,8 +100,8 @@ def _paragraphs(corpus: Corpus, offline: bool) -> Iterator[str]:
 def _continuing(backend: Tokenizer, corpus: Corpus, offline: bool) -> list[str]:
     """Return the entries of single characters within words, sorted.
 
-    The trainer numbers them in the order of a hash table, which is another each time, and of pairs that are
-    equally frequent it takes that of lower numbers. Entries that come first have their numbers already.
+    The trainer would number them in the order of a hash table, which differs between processes, and of
+    equally frequent pairs it takes the one of lower numbers. Entries that are passed in have fixed numbers.
     """
     characters: set[str] = set()
     for paragraph in _paragraphs(corpus, offline):

@@ -18,7 +18,7 @@ def measure() -> Iterator[str]:
     import torch
 
     from methods.distillation.kd import KnowledgeDistillation
-    from methods.distillation.losses import from_teacher, hinton
+    from methods.distillation.losses import kd_loss, kd_training_loss
     from methods.distillation.patient_kd import PatientKD
     from methods.distillation.student import student_of
     from methods.distillation.teacher_outputs import TeacherOutputs
@@ -45,10 +45,10 @@ def measure() -> Iterator[str]:
             with torch.inference_mode():
                 outputs = teacher(**batch.inputs).logits.float()
             student = model(**batch.inputs).logits.float()
-            return hinton(student, outputs.clone(), batch.labels, temperature=10, alpha=0.5)
+            return kd_loss(student, outputs.clone(), batch.labels, temperature=10, alpha=0.5)
 
         method = KnowledgeDistillation(layers=3)
-        cached = from_teacher(run, temperature=10, alpha=0.5)
+        cached = kd_training_loss(run, temperature=10, alpha=0.5)
         times = _interleaved(run, lambda: student_of(run, method), {"live": live, "cached": cached})
         ratio = times["live"] / times["cached"]
         yield (

@@ -7,7 +7,7 @@ import time
 import mirrored
 import pytest
 
-from benchmark.tracking import Mirror, Place, Unreachable, in_sync, place, sync
+from benchmark.tracking import Mirror, TrackingStore, Unreachable, in_sync, sync
 from benchmark.tracking import mirror as mirror_module
 from benchmark.tracking.client import Client
 
@@ -31,8 +31,8 @@ def play(mirror, records):
 
 def test_a_dead_server_costs_the_sweep_nothing(sweep, capfd, monkeypatch):
     monkeypatch.setattr(mirror_module, "_RETRY_SECONDS", (0.5,))
-    where = Place("http://me:secret@127.0.0.1:9", None)
-    mirror = Mirror(where, sweep.sheet, sweep.store)
+    where = TrackingStore("http://me:secret@127.0.0.1:9", None)
+    mirror = Mirror(where, sweep.identity, sweep.store)
     mirror.start()
     assert play(mirror, sweep.records) < 0.5
     assert mirror.links([("kd", "rte")], timeout=0.2) == {}
@@ -46,24 +46,24 @@ def test_a_dead_server_costs_the_sweep_nothing(sweep, capfd, monkeypatch):
     assert "sync" in report.warning
     assert "secret" not in report.warning
     assert capfd.readouterr() == ("", ""), "one warning at the end, no retries on the screen"
-    assert not in_sync(sweep.store, where, sweep.sheet, sweep.outcomes)
+    assert not in_sync(sweep.store, where, sweep.identity, sweep.outcomes)
     with pytest.raises(Unreachable, match="Connection refused"):
-        sync(where, sweep.sheet, sweep.store, sweep.records)
+        sync(where, sweep.identity, sweep.store, sweep.records)
 
 
 def test_a_store_that_cannot_be_written_is_reported(sweep, tmp_path):
     (tmp_path / "file").write_text("")
-    mirror = Mirror(Place(f"sqlite:///{tmp_path}/file/mlflow.db", None), sweep.sheet, sweep.store)
+    mirror = Mirror(TrackingStore(f"sqlite:///{tmp_path}/file/mlflow.db", None), sweep.identity, sweep.store)
     mirror.start()
     play(mirror, sweep.records)
     assert "misses 15 of 15 events" in mirror.close(60).warning
 
 
-def active(where, sheet):
+def active(where, identity):
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=where.uri)
-    found = client.search_runs([client.get_experiment_by_name(sheet.experiment).experiment_id])
+    found = client.search_runs([client.get_experiment_by_name(identity.experiment).experiment_id])
     return sorted((run.info.run_name, run.info.status) for run in found)
 
 
@@ -75,8 +75,8 @@ def expected(sweep):
 def test_a_server_killed_in_mid_sweep_is_caught_up_by_sync(sweep, serve, tmp_path, monkeypatch):
     server = serve()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-    where = place(str(tmp_path / "out"))
-    mirror = Mirror(where, sweep.sheet, sweep.store)
+    where = TrackingStore.of(str(tmp_path / "out"))
+    mirror = Mirror(where, sweep.identity, sweep.store)
     mirror.start()
     play(mirror, sweep.records[:3])
     wait(lambda: len(sweep.records[:3]) * 3 <= mirror._report.written)
@@ -90,22 +90,22 @@ def test_a_server_killed_in_mid_sweep_is_caught_up_by_sync(sweep, serve, tmp_pat
     assert report.warning
 
     serve()
-    synced = sync(where, sweep.sheet, sweep.store, sweep.records)
+    synced = sync(where, sweep.identity, sweep.store, sweep.records)
     assert (synced.made, synced.unchanged) == (4, 3)
-    assert active(where, sweep.sheet) == expected(sweep)
-    assert sync(where, sweep.sheet, sweep.store, sweep.records).made == 0
-    assert active(where, sweep.sheet) == expected(sweep)
+    assert active(where, sweep.identity) == expected(sweep)
+    assert sync(where, sweep.identity, sweep.store, sweep.records).made == 0
+    assert active(where, sweep.identity) == expected(sweep)
 
 
 def test_an_outage_that_ends_in_mid_sweep_loses_nothing(sweep, empty_database, tmp_path, monkeypatch):
     monkeypatch.setattr(mirror_module, "_RETRY_SECONDS", (0.1,))
-    where = place(str(tmp_path / "out"))
+    where = TrackingStore.of(str(tmp_path / "out"))
     shutil.copy(empty_database, where.file)
     down = threading.Event()
     for name in ("create", "log", "end", "reopen"):
         monkeypatch.setattr(Client, name, cut_off(getattr(Client, name), down))
     monkeypatch.setattr(Client, "answers", lambda client: not down.is_set())
-    mirror = Mirror(where, sweep.sheet, sweep.store)
+    mirror = Mirror(where, sweep.identity, sweep.store)
     mirror.start()
     play(mirror, sweep.records[:3])
     wait(lambda: mirror._report.written == 10)
@@ -115,7 +115,7 @@ def test_an_outage_that_ends_in_mid_sweep_loses_nothing(sweep, empty_database, t
     down.clear()
     report = mirror.close(90)
     assert (report.lost, report.points_lost, report.warning) == (0, 0, "")
-    assert active(where, sweep.sheet) == expected(sweep)
+    assert active(where, sweep.identity) == expected(sweep)
 
 
 def cut_off(method, down):

@@ -31,7 +31,7 @@ def test_signals_leave_a_state_from_which_the_same_commands_go_on(world):
         done = end(driver)
         assert done.code == 128 + number, done.text
         assert f"stopped by {number.name}" in done.out
-        assert "The same command goes on from there" in done.out
+        assert "Run the same command to resume" in done.out
         assert f"leanboard run {sweep} --cpus 1" in done.out
         assert "Traceback" not in done.out + done.err
     found = whole()

@@ -5,7 +5,7 @@ import shutil
 import mirrored
 import pytest
 
-from benchmark.tracking import Mirror, Sheet, in_sync, place, sync
+from benchmark.tracking import Mirror, RunIdentity, TrackingStore, in_sync, sync
 from benchmark.tracking.runs import Runs
 
 
@@ -20,24 +20,24 @@ def sweep(tmp_path, empty_database, monkeypatch):
 
 @pytest.fixture
 def where(sweep, tmp_path):
-    return place(str(tmp_path / "out"))
+    return TrackingStore.of(str(tmp_path / "out"))
 
 
-def runs(where, sheet):
+def runs(where, identity):
     """All active runs of the experiment, by name."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=where.uri)
-    experiment = client.get_experiment_by_name(sheet.experiment)
+    experiment = client.get_experiment_by_name(identity.experiment)
     found = client.search_runs([experiment.experiment_id], max_results=500)
     names = [run.info.run_name for run in found]
-    assert len(set(names)) == len(names), "a run stands twice"
+    assert len(set(names)) == len(names), "a run appears twice"
     return client, {run.info.run_name: run for run in found}
 
 
 def mirror_live(sweep, where):
     """Play a sweep as the driver does: start, curves, records, a failure, the leaderboard."""
-    mirror = Mirror(where, sweep.sheet, sweep.store)
+    mirror = Mirror(where, sweep.identity, sweep.store)
     mirror.start()
     for outcome in sweep.outcomes:
         key = outcome.fingerprint
@@ -57,8 +57,8 @@ def mirror_live(sweep, where):
 def test_a_sweep_is_mirrored_and_replays_change_nothing(sweep, where):
     report, board, folder = mirror_live(sweep, where)
     assert (report.lost, report.points_lost, report.warning) == (0, 0, "")
-    assert in_sync(sweep.store, where, sweep.sheet, sweep.outcomes, board)
-    client, found = runs(where, sweep.sheet)
+    assert in_sync(sweep.store, where, sweep.identity, sweep.outcomes, board)
+    client, found = runs(where, sweep.identity)
     assert len(found) == 1 + 8 + len(board.rows) + len(board.overall)
 
     parent = found.pop("small")
@@ -99,9 +99,9 @@ def test_a_sweep_is_mirrored_and_replays_change_nothing(sweep, where):
 
     points = {name: client.get_metric_history(run.info.run_id, "score") for name, run in found.items()}
     for _ in range(2):
-        synced = sync(where, sweep.sheet, sweep.store, sweep.records, sweep.failures, board, folder)
+        synced = sync(where, sweep.identity, sweep.store, sweep.records, sweep.failures, board, folder)
         assert (synced.made, synced.unchanged, synced.deleted) == (0, 8, 0)
-    client, again = runs(where, sweep.sheet)
+    client, again = runs(where, sweep.identity)
     assert {n: r.info.run_id for n, r in again.items() if n != "small"} == {
         n: r.info.run_id for n, r in found.items()
     }
@@ -114,35 +114,35 @@ def test_a_row_whose_params_have_changed_says_so(sweep, where):
     """Rates by task are frozen anew under one label; MLflow never changes a param."""
     board, folder = sweep.board(), where.file.parent / "leaderboard"
     mirrored.write_page(board, folder)
-    writer = Runs(where, sweep.sheet, sweep.store)
+    writer = Runs(where, sweep.identity, sweep.store)
     writer.published(board, folder)
     rows = tuple(row.model_copy(update={"params": {**row.params, "layers": 9}}) for row in board.rows)
     writer.published(board.model_copy(update={"rows": rows}), folder)
-    note = runs(where, sweep.sheet)[1]["kd:layers=3.mrpc"].data.tags["mlflow.note.content"]
+    note = runs(where, sweep.identity)[1]["kd:layers=3.mrpc"].data.tags["mlflow.note.content"]
     assert "Params show the first run; changed since:" in note and "`layers`: 3 → 9" in note
 
 
 def test_cached_records_of_a_second_run_make_no_second_run(sweep, where):
-    sync(where, sweep.sheet, sweep.store, sweep.records, sweep.failures)
-    mirror = Mirror(where, sweep.sheet, sweep.store)
+    sync(where, sweep.identity, sweep.store, sweep.records, sweep.failures)
+    mirror = Mirror(where, sweep.identity, sweep.store)
     mirror.start()
     mirror.replay(sweep.records, sweep.failures)
     mirror.finished(sweep.records[0])
     assert mirror.close(60).lost == 0
-    _, found = runs(where, sweep.sheet)
+    _, found = runs(where, sweep.identity)
     assert len(found) == 1 + 8
 
 
 def test_another_attempt_takes_the_place_of_the_old_one(sweep, where):
-    sync(where, sweep.sheet, sweep.store, sweep.records, sweep.failures)
+    sync(where, sweep.identity, sweep.store, sweep.records, sweep.failures)
     label, task, seed = "kd:layers=3", "mrpc", 2
     again = mirrored.put(sweep.store, label, task, seed, ended=1.9e9)
-    writer = Runs(where, sweep.sheet, sweep.store)
+    writer = Runs(where, sweep.identity, sweep.store)
     writer.started(again.fingerprint, label, task, seed, {"layers": 3}, 1.89e9)
     writer.curve(again.fingerprint, [(1, {"loss": 2.0}, 1.89e9)])
-    assert runs(where, sweep.sheet)[1][f"{label}.{task}.{seed}"].info.status == "RUNNING"
+    assert runs(where, sweep.identity)[1][f"{label}.{task}.{seed}"].info.status == "RUNNING"
     writer.finished(again)
-    run = runs(where, sweep.sheet)[1][f"{label}.{task}.{seed}"]
+    run = runs(where, sweep.identity)[1][f"{label}.{task}.{seed}"]
     assert run.info.status == "FINISHED"
     assert "failure.kind" not in run.data.tags
     assert run.data.metrics["by_step/loss"] == 2.0
@@ -150,31 +150,31 @@ def test_another_attempt_takes_the_place_of_the_old_one(sweep, where):
 
 def test_sync_finishes_what_was_cut_off_and_removes_duplicates(sweep, where):
     first, second, third = sweep.records[:3]
-    writer, other = (Runs(where, sweep.sheet, sweep.store) for _ in range(2))
+    writer, other = (Runs(where, sweep.identity, sweep.store) for _ in range(2))
     writer.started(first.fingerprint, first.label, first.task, first.seed, {}, first.started)
     writer.finished(second)
     # Two drivers at once, neither of which knows of the other's run.
     other.finished(third)
     writer.finished(third)
-    synced = sync(where, sweep.sheet, sweep.store, sweep.records[:3])
+    synced = sync(where, sweep.identity, sweep.store, sweep.records[:3])
     assert (synced.made, synced.unchanged) == (1, 2)
-    found = runs(where, sweep.sheet)[1]
+    found = runs(where, sweep.identity)[1]
     assert len(found) == 1 + 3
     assert all(run.info.status == "FINISHED" for run in found.values())
 
 
 def test_an_interrupted_sweep_says_so(sweep, where):
-    mirror = Mirror(where, sweep.sheet, sweep.store)
+    mirror = Mirror(where, sweep.identity, sweep.store)
     mirror.start()
     first = sweep.records[0]
     mirror.started(first.fingerprint, first.label, first.task, first.seed, {})
     mirror.close(60, interrupted=True)
-    found = runs(where, sweep.sheet)[1]
+    found = runs(where, sweep.identity)[1]
     assert {run.info.status for run in found.values()} == {"KILLED"}
 
 
 def test_every_night_has_a_parent_and_only_its_own_trials(sweep, where):
-    nights = [Sheet("small", mirrored.CONFIG, night=f"2026-01-0{day}") for day in (1, 2)]
+    nights = [RunIdentity("small", mirrored.CONFIG, night=f"2026-01-0{day}") for day in (1, 2)]
     sync(where, nights[0], sweep.store, sweep.records)
     anew = mirrored.put(sweep.store, "finetune", "rte", 1, ended=1.95e9)
     synced = sync(where, nights[1], sweep.store, [anew, *sweep.records[1:]])
@@ -194,17 +194,17 @@ def test_every_night_has_a_parent_and_only_its_own_trials(sweep, where):
 
 
 def test_changed_settings_are_told_where_params_cannot_change(sweep, where):
-    sync(where, sweep.sheet, sweep.store, [])
-    changed = Sheet("small", mirrored.CONFIG | {"seeds": [1, 2, 3], "limit": 100})
+    sync(where, sweep.identity, sweep.store, [])
+    changed = RunIdentity("small", mirrored.CONFIG | {"seeds": [1, 2, 3], "limit": 100})
     sync(where, changed, sweep.store, [])
-    parent = runs(where, sweep.sheet)[1]["small"]
+    parent = runs(where, sweep.identity)[1]["small"]
     assert parent.data.params["seeds"] == "[1, 2]"
     assert parent.data.params["limit"] == "100"
     assert "`seeds`: [1, 2] → [1, 2, 3]" in parent.data.tags["mlflow.note.content"]
 
 
 def test_values_beyond_mlflows_limits_are_cut_or_split(sweep, where):
-    writer = Runs(where, sweep.sheet, sweep.store)
+    writer = Runs(where, sweep.identity, sweep.store)
     run = writer.parent
     writer.client.log(
         run,

@@ -6,7 +6,7 @@ from pathlib import Path
 import mirrored
 import pytest
 
-from benchmark.tracking import Mirror, in_sync, links, place, sync
+from benchmark.tracking import Mirror, TrackingStore, in_sync, links, sync
 
 
 @pytest.fixture
@@ -17,10 +17,10 @@ def sweep(tmp_path, monkeypatch):
 
 def test_a_server_holds_runs_artifacts_and_the_pages_links(sweep, serve, monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", serve().uri)
-    where = place(str(tmp_path / "out"))
+    where = TrackingStore.of(str(tmp_path / "out"))
     board, folder = sweep.board(), tmp_path / "leaderboard"
     mirrored.write_page(board, folder)
-    mirror = Mirror(where, sweep.sheet, sweep.store)
+    mirror = Mirror(where, sweep.identity, sweep.store)
     mirror.start()
     record = sweep.records[0]
     mirror.started(record.fingerprint, record.label, record.task, record.seed, {})
@@ -37,7 +37,7 @@ def test_a_server_holds_runs_artifacts_and_the_pages_links(sweep, serve, monkeyp
 
     client = MlflowClient(tracking_uri=where.uri)
     assert set(addresses) == set(pairs)
-    assert links(sweep.store, where, sweep.sheet) == addresses
+    assert links(sweep.store, where, sweep.identity) == addresses
     row = board.rows[0]
     run = client.get_run(addresses[row.label, row.task].split("/runs/")[1].split("?")[0])
     assert run.data.metrics["score"] == row.median
@@ -45,6 +45,6 @@ def test_a_server_holds_runs_artifacts_and_the_pages_links(sweep, serve, monkeyp
     parent = client.get_run(run.data.tags["mlflow.parentRunId"])
     page = client.download_artifacts(parent.info.run_id, "leaderboard/leaderboard.html", str(tmp_path))
     assert "<html" in Path(page).read_text()
-    assert in_sync(sweep.store, where, sweep.sheet, sweep.outcomes, board)
-    synced = sync(where, sweep.sheet, sweep.store, sweep.records, sweep.failures, board, folder)
+    assert in_sync(sweep.store, where, sweep.identity, sweep.outcomes, board)
+    synced = sync(where, sweep.identity, sweep.store, sweep.records, sweep.failures, board, folder)
     assert (synced.made, synced.unchanged, synced.deleted) == (0, 8, 0)

@@ -107,7 +107,7 @@ def study(name: str, **params: Any) -> StudyFacts:
 
 
 def right(share: float, rng: np.random.Generator) -> np.ndarray:
-    """Which examples are right: so many, drawn."""
+    """Which examples are right: a number of them, drawn."""
     return rng.permutation(EXAMPLES) < share * EXAMPLES
 
 

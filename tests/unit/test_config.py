@@ -91,7 +91,7 @@ def test_latency_may_be_switched_off():
         ("seeds: 0\n", ["s.yaml:5", "seeds: needs at least one seed"]),
         ("seeds: true\n", ["s.yaml:5", "seeds"]),
         ("seeds: []\n", ["s.yaml:5", "seeds", "at least 1"]),
-        ("seeds: [1, 2, 1]\n", ["s.yaml:5", "seeds: 1 stands twice"]),
+        ("seeds: [1, 2, 1]\n", ["s.yaml:5", "seeds: 1 appears twice"]),
         ("seeds: [1, true]\n", ["s.yaml:5", "seeds.1", "integer"]),
         ("seeds: 1.5\n", ["s.yaml:5", "seeds"]),
         ("limit: 3\n", ["s.yaml:5", "limit", "greater than or equal to 8"]),
@@ -134,7 +134,7 @@ def test_a_missing_key_is_named(key):
     ("old", "new", "fragment"),
     [
         ("tasks: [rte]", "tasks: []", "tasks: tuple should have at least 1"),
-        ("tasks: [rte]", "tasks: [rte, sst2, rte]", "tasks: rte stands twice"),
+        ("tasks: [rte]", "tasks: [rte, sst2, rte]", "tasks: rte appears twice"),
         ("tasks: [rte]", "tasks: rte", "tasks"),
         ("methods: [finetune]", "methods: finetune", "methods: must be a list"),
         ("methods: [finetune]", "methods: {finetune: {}}", "methods: must be a list"),

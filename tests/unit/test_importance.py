@@ -9,8 +9,9 @@ from torch.nn import functional as F
 from methods import encoders
 from methods.flops import forward_flops
 from methods.pruning import importance
+from methods.pruning.budget import units_to_remove
 from methods.pruning.importance import head_importance, layer_normalised
-from methods.pruning.order import ascending, heads_to_remove
+from methods.pruning.order import ascending
 from methods.pruning.surgery import prune_heads
 from tasks.batches import Batch, in_order
 
@@ -170,7 +171,7 @@ def test_of_shared_layers_sums_over_positions_before_the_absolute_value():
 def test_pruned_sets_are_nested_across_budgets():
     model = encoder("bert")
     order = ascending(model, _scores(model, examples(model)))
-    sets = [{*order[: heads_to_remove(12, share / 10)]} for share in range(10)]
+    sets = [{*order[: units_to_remove(12, share / 10)]} for share in range(10)]
     assert [len(heads) for heads in sets] == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10]
     assert all(small <= large for small, large in pairwise(sets))
 

@@ -22,7 +22,7 @@ from transformers import (
 from methods import checkpoint, encoders
 from methods.distillation.kd import KnowledgeDistillation
 from methods.distillation.live_teacher import LiveTeacher
-from methods.distillation.losses import from_teacher, hinton
+from methods.distillation.losses import kd_loss, kd_training_loss
 from methods.distillation.student import keep_layers
 from methods.distillation.teacher_states import TeacherStates
 from methods.inference import predict
@@ -97,10 +97,10 @@ def test_loss_looks_teacher_logits_up_by_position(run):
     positions = np.array([5, 30, 2])
     batch = collate(trial.train, positions)
     teacher = torch.tensor(np.array(trial.teacher_logits()[positions]))
-    loss = from_teacher(trial, temperature=5, alpha=0.7)(model, batch)
-    expected = hinton(model(**batch.inputs).logits, teacher, batch.labels, temperature=5, alpha=0.7)
+    loss = kd_training_loss(trial, temperature=5, alpha=0.7)(model, batch)
+    expected = kd_loss(model(**batch.inputs).logits, teacher, batch.labels, temperature=5, alpha=0.7)
     assert loss.item() == pytest.approx(expected.item(), abs=1e-7)
-    soft = from_teacher(trial, temperature=5, alpha=1.0)(model, batch)
+    soft = kd_training_loss(trial, temperature=5, alpha=1.0)(model, batch)
     assert soft.item() == pytest.approx(0, abs=1e-6), "the start model agrees with its own cached outputs"
 
 
@@ -113,7 +113,7 @@ def test_its_fields_reach_the_loss(run, monkeypatch):
     positions = np.array([5, 30, 2])
     batch = collate(trial.train, positions)
     teacher = torch.tensor(np.array(trial.teacher_logits()[positions]))
-    expected = hinton(model(**batch.inputs).logits, teacher, batch.labels, temperature=4, alpha=0.3)
+    expected = kd_loss(model(**batch.inputs).logits, teacher, batch.labels, temperature=4, alpha=0.3)
     assert seen["loss"](model, batch).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
@@ -123,7 +123,7 @@ def test_a_teacher_beside_its_student_gets_no_gradient_and_no_dropout(run):
     student = trial.start()
     batch = collate(trial.train, np.arange(4))
     taught = live.logits(batch)
-    hinton(student(**batch.inputs).logits * 2, taught, batch.labels, temperature=5, alpha=1.0).backward()
+    kd_loss(student(**batch.inputs).logits * 2, taught, batch.labels, temperature=5, alpha=1.0).backward()
     assert not taught.requires_grad
     assert any(p.grad is not None and p.grad.abs().max() > 0 for p in student.parameters())
     assert not any(p.requires_grad and p.grad is not None for p in live._model.parameters())

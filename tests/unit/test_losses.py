@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from methods.distillation.losses import hinton, soft_targets
+from methods.distillation.losses import kd_loss, soft_targets
 
 
 @pytest.fixture
@@ -50,5 +50,5 @@ def test_alpha_weighs_teacher_against_labels(logits, alpha):
     student, teacher = logits
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
     expected = (1 - alpha) * F.cross_entropy(student, labels) + alpha * soft_targets(student, teacher, 5)
-    loss = hinton(student, teacher, labels, temperature=5, alpha=alpha)
+    loss = kd_loss(student, teacher, labels, temperature=5, alpha=alpha)
     assert loss.item() == pytest.approx(expected.item())

@@ -5,22 +5,30 @@ import pytest
 import torch
 from tiny_encoders import HEADS, LAYERS, encoder
 
-from methods.pruning.order import ascending, by_layer, heads_to_remove, random_order, surviving_heads
+from methods.pruning.budget import smallest_share, units_to_remove
+from methods.pruning.order import ascending, by_layer, random_order, surviving_heads
 from tasks.errors import BadInput
 
 
 def test_budgets_are_floors_in_decimal_arithmetic():
-    assert [heads_to_remove(144, step / 10) for step in range(10)] == [
+    assert [units_to_remove(144, step / 10) for step in range(10)] == [
         0, 14, 28, 43, 57, 72, 86, 100, 115, 129,
     ]  # fmt: skip
-    assert heads_to_remove(100, 0.29) == 29
-    assert heads_to_remove(10, 0.3) == 3
+    assert units_to_remove(100, 0.29) == 29
+    assert units_to_remove(10, 0.3) == 3
+
+
+@pytest.mark.parametrize("total", [1, 7, 8, 12, 72, 999, 1000])
+def test_the_smallest_share_is_the_first_thousandth_that_removes_one(total):
+    share = smallest_share(total)
+    assert total == 1 or units_to_remove(total, share) >= 1
+    assert units_to_remove(total, round(share - 0.001, 3)) == 0
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 1.5, float("nan")])
 def test_a_share_out_of_range_is_refused(share):
     with pytest.raises(BadInput, match="at least 0 and below 1"):
-        heads_to_remove(12, share)
+        units_to_remove(12, share)
 
 
 def test_random_order_is_a_permutation_decided_by_its_seed():
@@ -44,7 +52,7 @@ def test_random_order_is_uniform():
 def test_larger_budgets_remove_supersets():
     model = encoder("bert")
     order = random_order(model, 1)
-    sets = [{*order[: heads_to_remove(12, share / 10)]} for share in range(10)]
+    sets = [{*order[: units_to_remove(12, share / 10)]} for share in range(10)]
     assert all(small <= large for small, large in pairwise(sets))
     assert by_layer(order) == {layer: list(range(HEADS)) for layer in range(LAYERS)}
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from methods import encoders
 from methods.distillation.kd import KnowledgeDistillation
-from methods.distillation.losses import hinton
+from methods.distillation.losses import kd_loss
 from methods.distillation.patience import patience
 from methods.distillation.patient_kd import PatientKD
 from methods.distillation.student import student_of
@@ -53,7 +53,7 @@ def test_the_loss_is_hintons_plus_beta_times_patience(run, strategy, slots, norm
     own = torch.stack([states[:, 0] for states in output.hidden_states[1:3]], dim=1)
     teacher = trial.teacher_states().read("cls", batch.positions)[:, slots]
     logits = torch.tensor(np.array(trial.teacher_logits()[positions]))
-    expected = hinton(output.logits, logits, batch.labels, temperature=4, alpha=0.3)
+    expected = kd_loss(output.logits, logits, batch.labels, temperature=4, alpha=0.3)
     expected = expected + 7 * patience(own, teacher, normalise=normalise)
     assert method.loss(trial, student)(student, batch).item() == pytest.approx(expected.item(), rel=1e-5)
     assert trial.notes["teacher_layers"] == [slot + 1 for slot in slots]

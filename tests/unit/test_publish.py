@@ -278,12 +278,14 @@ def test_after_a_night_its_own_runs_are_found(local, plain, night, monkeypatch):
     local.manifest.model_copy(update={"night": night}).write(local.store)
     asked = []
 
-    def listen(place, sheet, *rest):
-        asked.append(sheet.night)
+    def listen(where, identity, *rest):
+        asked.append(identity.night)
         return tracking.Synced(0, 0, 0)
 
     monkeypatch.setattr(tracking, "sync", listen)
-    monkeypatch.setattr(tracking.state, "links", lambda store, place, sheet: asked.append(sheet.night) or {})
+    monkeypatch.setattr(
+        tracking.state, "links", lambda store, where, identity: asked.append(identity.night) or {}
+    )
     looking.report(local.store.url, as_json=True)
     looking.sync(local.store.url)
     assert asked == [night, night]

@@ -75,7 +75,7 @@ def test_studies_are_written_like_methods():
             [{"pruning-curve": {"setp": 0.1}}],
             "studies.0.pruning-curve.setp: unknown key; did you mean 'step'",
         ),
-        (["one-head", "one-head"], "one-head stands twice among the studies"),
+        (["one-head", "one-head"], "one-head appears twice among the studies"),
         ("one-head", "must be a list"),
         (["transfer"], "transfer: rte has no two domains"),
     ],

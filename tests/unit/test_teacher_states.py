@@ -16,7 +16,7 @@ from tiny_encoders import STACKS, compact_albert, encoder, examples
 
 from methods import registry
 from methods.distillation import states as cache
-from methods.distillation.losses import on_logits
+from methods.distillation.losses import loss_on_logits
 from methods.distillation.observe import observe
 from methods.distillation.parts import Part, total_bytes
 from methods.distillation.states import States, write
@@ -197,7 +197,7 @@ def test_alpha_zero_reads_no_teacher(run):
     trial.results = {}
     batch = collate(trial.train, np.arange(4))
     logits = torch.zeros(4, 2)
-    assert on_logits(trial, temperature=5, alpha=0)(logits, batch).item() == pytest.approx(np.log(2))
+    assert loss_on_logits(trial, temperature=5, alpha=0)(logits, batch).item() == pytest.approx(np.log(2))
 
 
 @pytest.mark.parametrize("name", ["patient-kd", "distilbert", "tinybert", "pea-kd"])

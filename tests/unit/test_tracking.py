@@ -13,14 +13,13 @@ import pytest
 from benchmark.store import Store
 from benchmark.tracking import (
     Mirror,
-    Place,
-    Sheet,
+    RunIdentity,
+    TrackingStore,
     content,
     description,
     in_sync,
     links,
     mirror,
-    place,
     state,
     ui_command,
     ui_environment,
@@ -115,16 +114,16 @@ def test_long_descriptions_end_at_a_whole_line():
 
 def test_default_place_is_a_file_in_the_output_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert place("runs/a") == Place(
+    assert TrackingStore.of("runs/a") == TrackingStore(
         f"sqlite:///{tmp_path}/runs/a/mlflow.db", f"{tmp_path}/runs/a/mlartifacts"
     )
-    assert place("s3://bucket/sweeps/a/").file == tmp_path / "runs/a/mlflow.db"
-    assert place("runs/a").address("1", "r").startswith("sqlite")
+    assert TrackingStore.of("s3://bucket/sweeps/a/").file == tmp_path / "runs/a/mlflow.db"
+    assert TrackingStore.of("runs/a").address("1", "r").startswith("sqlite")
 
 
 def test_place_of_the_environment_wins(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example/x/")
-    found = place("runs/a")
+    found = TrackingStore.of("runs/a")
     assert found.served
     assert found.artifacts is None
     assert found.shown == "https://mlflow.example/x/"
@@ -134,7 +133,7 @@ def test_place_of_the_environment_wins(monkeypatch):
 
 
 def test_ui_command_names_the_store(monkeypatch):
-    command = ui_command(Place("sqlite:////x/mlflow.db", "/x/mlartifacts"), port=5001)
+    command = ui_command(TrackingStore("sqlite:////x/mlflow.db", "/x/mlartifacts"), port=5001)
     assert command[:4] == [sys.executable, "-m", "mlflow", "ui"]
     assert "sqlite:////x/mlflow.db" in command
     assert command[-1] == "5001"
@@ -143,10 +142,10 @@ def test_ui_command_names_the_store(monkeypatch):
 
 
 def test_experiment_is_the_sweep_unless_the_user_says_otherwise(monkeypatch):
-    assert Sheet("a").experiment == "a"
+    assert RunIdentity("a").experiment == "a"
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "team")
-    assert Sheet("a").experiment == "team"
-    assert Sheet("a", night="2026-01-02").name == "a 2026-01-02"
+    assert RunIdentity("a").experiment == "team"
+    assert RunIdentity("a", night="2026-01-02").name == "a 2026-01-02"
 
 
 def test_live_metrics_of_an_attempt_are_gathered_and_those_of_the_next_are_not():
@@ -165,7 +164,7 @@ def test_a_paused_mirror_writes_nothing_and_then_all(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmark.tracking.mirror._GATHER_SECONDS", 0.0)
     monkeypatch.setattr(Mirror, "_connected", lambda self: None)
     monkeypatch.setattr(Runs, "begin", lambda runs: None)
-    mirror, written = Mirror(Place("unused", None), Sheet("s"), Store(str(tmp_path))), []
+    mirror, written = Mirror(TrackingStore("unused", None), RunIdentity("s"), Store(str(tmp_path))), []
     mirror.start()
     with mirror.paused():
         for number in range(3):
@@ -177,7 +176,7 @@ def test_a_paused_mirror_writes_nothing_and_then_all(tmp_path, monkeypatch):
 
 
 def test_queue_is_bounded_and_live_metrics_go_first(tmp_path):
-    idle = Mirror(Place("http://127.0.0.1:1", None), Sheet("s"), Store(str(tmp_path)))
+    idle = Mirror(TrackingStore("http://127.0.0.1:1", None), RunIdentity("s"), Store(str(tmp_path)))
     record = mirrored.sweep(tmp_path, trials=1).records[0]
     for step in range(LIVE_LIMIT + 5):
         idle.metrics("a", [(step, {"loss": 1.0}, 0.0)])
@@ -192,8 +191,8 @@ def test_queue_is_bounded_and_live_metrics_go_first(tmp_path):
 
 def test_a_curve_told_again_in_one_burst_loses_no_point(tmp_path):
     """A node that goes on after a kill tells its points so far at once; with two nodes they may alternate."""
-    session = Session(Store(str(tmp_path)), Sheet("s"))
-    session.mirror = Mirror(Place("http://127.0.0.1:1", None), Sheet("s"), session.store)
+    session = Session(Store(str(tmp_path)), RunIdentity("s"))
+    session.mirror = Mirror(TrackingStore("http://127.0.0.1:1", None), RunIdentity("s"), session.store)
     messages = [(key, step, {"loss": 1.0}, 0.0) for step in range(LIVE_LIMIT) for key in ("a", "b")]
     session.metrics(messages)
     assert [event.arguments[0] for event in session.mirror._queue] == ["a", "b"]
@@ -206,8 +205,8 @@ def test_a_curve_told_again_in_one_burst_loses_no_point(tmp_path):
 
 def test_what_the_store_remembers_answers_without_mlflow(tmp_path):
     sweep = mirrored.sweep(tmp_path)
-    where, board = Place("http://127.0.0.1:1", None), sweep.board()
-    assert not in_sync(sweep.store, where, sweep.sheet, sweep.outcomes)
+    where, board = TrackingStore("http://127.0.0.1:1", None), sweep.board()
+    assert not in_sync(sweep.store, where, sweep.identity, sweep.outcomes)
     runs = SimpleNamespace(
         client=SimpleNamespace(experiment="7"),
         parent="p",
@@ -215,28 +214,28 @@ def test_what_the_store_remembers_answers_without_mlflow(tmp_path):
         whole={o.fingerprint: {content.stamp(o): f"run{n}"} for n, o in enumerate(sweep.outcomes)},
         summaries={("finetune", "rte"): "s"},
     )
-    state.remember(sweep.store, where, sweep.sheet, runs)
-    assert in_sync(sweep.store, where, sweep.sheet, sweep.outcomes, board)
-    assert links(sweep.store, where, sweep.sheet) == {("finetune", "rte"): where.address("7", "s")}
+    state.remember(sweep.store, where, sweep.identity, runs)
+    assert in_sync(sweep.store, where, sweep.identity, sweep.outcomes, board)
+    assert links(sweep.store, where, sweep.identity) == {("finetune", "rte"): where.address("7", "s")}
 
     later = sweep.records[0].model_copy(update={"ended": 2e9})
-    assert not in_sync(sweep.store, where, sweep.sheet, [later])
-    assert not in_sync(sweep.store, where, sweep.sheet, [], board.model_copy(update={"trials": 1}))
-    assert not in_sync(sweep.store, Place("http://127.0.0.1:2", None), sweep.sheet, sweep.outcomes)
-    assert not in_sync(sweep.store, where, Sheet("small", night="2026-01-02"), sweep.outcomes)
+    assert not in_sync(sweep.store, where, sweep.identity, [later])
+    assert not in_sync(sweep.store, where, sweep.identity, [], board.model_copy(update={"trials": 1}))
+    assert not in_sync(sweep.store, TrackingStore("http://127.0.0.1:2", None), sweep.identity, sweep.outcomes)
+    assert not in_sync(sweep.store, where, RunIdentity("small", night="2026-01-02"), sweep.outcomes)
     assert "127.0.0.1" not in (tmp_path / "mirror.json").read_text()
 
 
 def test_a_deleted_database_is_not_in_sync(tmp_path):
     sweep = mirrored.sweep(tmp_path, trials=1)
-    where = place(str(tmp_path))
+    where = TrackingStore.of(str(tmp_path))
     runs = SimpleNamespace(
         client=SimpleNamespace(experiment="1"), parent="p", board="", whole={}, summaries={}
     )
-    state.remember(sweep.store, where, sweep.sheet, runs)
-    assert not in_sync(sweep.store, where, sweep.sheet, [])
+    state.remember(sweep.store, where, sweep.identity, runs)
+    assert not in_sync(sweep.store, where, sweep.identity, [])
     Path(tmp_path, "mlflow.db").touch()
-    assert in_sync(sweep.store, where, sweep.sheet, [])
+    assert in_sync(sweep.store, where, sweep.identity, [])
 
 
 def test_errors_are_told_in_one_line():

@@ -12,7 +12,7 @@ from tiny_corpus import sweep_run
 from methods.compact.mobilebert.mobilebert_transfer import MobileBertTransfer
 from methods.compact.mobilebert.pair import adopt
 from methods.compact.mobilebert.phases import phases
-from methods.compact.mobilebert.transfer import Lesson, phase_loss, transfer
+from methods.compact.mobilebert.transfer import TeacherStudent, phase_loss, transfer
 from methods.pretraining import loop
 
 FIELDS = {
@@ -36,11 +36,11 @@ def moved(before, after, part):
     )
 
 
-def taught(tmp_path, recipe, lesson=None, stream=None, **facts):
-    lesson = lesson or Lesson(student(), teacher())
+def taught(tmp_path, recipe, pair=None, stream=None, **facts):
+    pair = pair or TeacherStudent(student(), teacher())
     run = sweep_run(None, tmp_path, **{"resume": None, **facts})
-    notes = transfer(run, lesson, stream or Batches(), recipe, recipe)
-    return lesson, run, notes
+    notes = transfer(run, pair, stream or Batches(), recipe)
+    return pair, run, notes
 
 
 def layer(number):
@@ -49,9 +49,9 @@ def layer(number):
 
 def states(tmp_path, recipe):
     """The student's weights at the start and after each phase, as its checkpoints hold them."""
-    lesson, _, notes = taught(tmp_path, recipe, resume=tmp_path)
+    pair, _, notes = taught(tmp_path, recipe, resume=tmp_path)
     before = student()
-    adopt(before, lesson.teacher)
+    adopt(before, pair.teacher)
     found = [weights(before)]
     for number, note in enumerate(notes, start=1):
         kept = torch.load(tmp_path / f"{number}-{note['phase']}.pt", weights_only=True)["model"]
@@ -95,13 +95,13 @@ def test_every_phase_has_a_new_optimiser(tmp_path, monkeypatch):
 
 
 def test_the_teacher_is_left_alone_and_the_student_can_be_trained_on(tmp_path):
-    lesson = Lesson(student(), teacher())
-    before = weights(lesson.teacher)
-    taught(tmp_path, MobileBertTransfer(steps=12, transfer_share=0.5, **FIELDS), lesson)
-    assert all(torch.equal(before[name], tensor) for name, tensor in weights(lesson.teacher).items())
-    assert not any(parameter.requires_grad for parameter in lesson.teacher.parameters())
-    assert all(parameter.requires_grad for parameter in lesson.student.parameters())
-    assert not any(name.startswith("_teacher") or "teacher" in name for name in lesson.state_dict())
+    pair = TeacherStudent(student(), teacher())
+    before = weights(pair.teacher)
+    taught(tmp_path, MobileBertTransfer(steps=12, transfer_share=0.5, **FIELDS), pair)
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights(pair.teacher).items())
+    assert not any(parameter.requires_grad for parameter in pair.teacher.parameters())
+    assert all(parameter.requires_grad for parameter in pair.student.parameters())
+    assert not any(name.startswith("_teacher") or "teacher" in name for name in pair.state_dict())
 
 
 @pytest.mark.parametrize("strategy", ["akt", "jkt", "pkt", "none"])
@@ -136,15 +136,15 @@ def test_a_taught_layer_comes_closer_to_the_teachers(feature_maps, tmp_path):
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 def test_a_batch_without_masked_tokens_teaches_its_pairs_alone(alpha):
     """Sequences of few tokens may have none that is masked."""
-    lesson, whole = Lesson(student(), teacher()), batch()
+    pair, whole = TeacherStudent(student(), teacher()), batch()
     unmasked = replace(whole, masked=whole.masked[:0], targets=whole.targets[:0])
     (phase,) = phases("none", layers=LAYERS, steps=10, share=0.5)
-    value, figures = phase_loss(1, phase, MobileBertTransfer(alpha=alpha))(lesson, unmasked)
-    assert torch.equal(value, figures["pair_loss"][0] / len(whole.pairs))
+    value, metrics = phase_loss(1, phase, MobileBertTransfer(alpha=alpha))(pair, unmasked)
+    assert torch.equal(value, metrics["pair_loss"][0] / len(whole.pairs))
     # It has no weight in a curve's mean over batches.
-    assert all(int(figures[name][1]) == 0 for name in figures if name.startswith("mlm"))
+    assert all(int(metrics[name][1]) == 0 for name in metrics if name.startswith("mlm"))
     value.backward()
-    gradients = [each.grad for each in lesson.student.parameters() if each.grad is not None]
+    gradients = [each.grad for each in pair.student.parameters() if each.grad is not None]
     assert gradients and all(torch.isfinite(gradient).all() for gradient in gradients)
 
 
@@ -157,7 +157,7 @@ def test_a_killed_transfer_goes_on_to_the_same_weights(dies_after, tmp_path, mon
     with pytest.raises(KeyboardInterrupt):
         taught(tmp_path, recipe, stream=Batches(dies_after=dies_after), resume=tmp_path / "resume")
     taken, reported = Batches(), []
-    lesson, run, notes = taught(
+    pair, run, notes = taught(
         tmp_path,
         recipe,
         stream=taken,
@@ -171,6 +171,6 @@ def test_a_killed_transfer_goes_on_to_the_same_weights(dies_after, tmp_path, mon
     assert taken.position.batch == 12
     assert [note["curve"] for note in notes] == [note["curve"] for note in expected]
     assert all(
-        torch.equal(tensor, lesson.student.state_dict()[name])
+        torch.equal(tensor, pair.student.state_dict()[name])
         for name, tensor in whole.student.state_dict().items()
     )

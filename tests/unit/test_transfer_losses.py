@@ -11,7 +11,7 @@ from methods.compact.mobilebert import losses
 from methods.compact.mobilebert.mobilebert_transfer import MobileBertTransfer
 from methods.compact.mobilebert.pair import adopt, check_pair
 from methods.compact.mobilebert.phases import phases
-from methods.compact.mobilebert.transfer import Lesson, flops, phase_loss
+from methods.compact.mobilebert.transfer import TeacherStudent, flops, phase_loss
 from tasks.errors import BadInput
 
 MASK = inputs((6, 3))["attention_mask"]
@@ -75,9 +75,9 @@ def test_padded_queries_and_keys_do_not_count_in_attention_transfer():
     assert value.detach() == pytest.approx(float(both), rel=1e-4)
 
 
-def figures(recipe, phase, lesson=None):
-    lesson = lesson or Lesson(student(), teacher())
-    value, found = phase_loss(1, phase, recipe)(lesson, batch())
+def metrics(recipe, phase, pair=None):
+    pair = pair or TeacherStudent(student(), teacher())
+    value, found = phase_loss(1, phase, recipe)(pair, batch())
     return value, {name: float((total / count).detach()) for name, (total, count) in found.items()}
 
 
@@ -86,21 +86,21 @@ ALL = phases("akt", layers=LAYERS, steps=10, share=0.5)[0]
 
 
 def test_alpha_weighs_the_true_word_against_the_teachers():
-    value, found = figures(MobileBertTransfer(alpha=1), WORDS)
+    value, found = metrics(MobileBertTransfer(alpha=1), WORDS)
     assert "mlm_distillation" not in found
     assert float(value.detach()) == pytest.approx(found["mlm_loss"] + found["pair_loss"], rel=1e-5)
-    value, found = figures(MobileBertTransfer(alpha=0), WORDS)
+    value, found = metrics(MobileBertTransfer(alpha=0), WORDS)
     assert float(value.detach()) == pytest.approx(found["mlm_distillation"] + found["pair_loss"], rel=1e-5)
-    value, found = figures(MobileBertTransfer(alpha=0.3), WORDS)
+    value, found = metrics(MobileBertTransfer(alpha=0.3), WORDS)
     expected = 0.3 * found["mlm_loss"] + 0.7 * found["mlm_distillation"] + found["pair_loss"]
     assert float(value.detach()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_alpha_equals_one_cross_entropy_against_mixed_labels():
-    lesson = Lesson(student(), teacher())
-    logits, targets = (model(batch()).words.float() for model in (lesson.student, lesson.teacher))
+    pair = TeacherStudent(student(), teacher())
+    logits, targets = (model(batch()).words.float() for model in (pair.student, pair.teacher))
     mixed = 0.5 * F.one_hot(batch().targets, logits.shape[1]) + 0.5 * targets.softmax(-1)
-    found = figures(MobileBertTransfer(), WORDS, lesson)[1]
+    found = metrics(MobileBertTransfer(), WORDS, pair)[1]
     expected = F.cross_entropy(logits, mixed).detach()
     assert 0.5 * found["mlm_loss"] + 0.5 * found["mlm_distillation"] == pytest.approx(
         float(expected), rel=1e-5
@@ -108,23 +108,23 @@ def test_alpha_equals_one_cross_entropy_against_mixed_labels():
 
 
 def test_all_at_once_is_the_sum_over_layers_and_words():
-    recipe, lesson = MobileBertTransfer(strategy="akt"), Lesson(student(), teacher())
-    single = [figures(recipe, phase, lesson)[1] for phase in phases("pkt", layers=LAYERS, steps=9, share=1)]
-    words = figures(recipe, WORDS, lesson)[1]["loss"]
-    value, found = figures(recipe, ALL, lesson)
+    recipe, pair = MobileBertTransfer(strategy="akt"), TeacherStudent(student(), teacher())
+    single = [metrics(recipe, phase, pair)[1] for phase in phases("pkt", layers=LAYERS, steps=9, share=1)]
+    words = metrics(recipe, WORDS, pair)[1]["loss"]
+    value, found = metrics(recipe, ALL, pair)
     assert float(value.detach()) == pytest.approx(sum(one["loss"] for one in single) + words, rel=1e-4)
     assert found["attention"] == pytest.approx(sum(one["attention"] for one in single), rel=1e-4)
 
 
 def test_decomposed_terms_are_divided_by_the_depth_and_terms_can_be_left_out():
-    lesson = Lesson(student(), teacher())
+    pair = TeacherStudent(student(), teacher())
     phase = phases("pkt", layers=LAYERS, steps=9, share=1)[1]
-    plain = figures(MobileBertTransfer(), phase, lesson)[1]
-    divided = figures(MobileBertTransfer(feature_maps="decomposed"), phase, lesson)[1]
+    plain = metrics(MobileBertTransfer(), phase, pair)[1]
+    divided = metrics(MobileBertTransfer(feature_maps="decomposed"), phase, pair)[1]
     assert divided["attention"] == pytest.approx(plain["attention"] / LAYERS, rel=1e-5)
-    assert "attention" not in figures(MobileBertTransfer(attention=False), phase, lesson)[1]
-    assert "feature_maps" not in figures(MobileBertTransfer(feature_maps="none"), phase, lesson)[1]
-    counted = figures(MobileBertTransfer(count_padding=True), phase, lesson)[1]
+    assert "attention" not in metrics(MobileBertTransfer(attention=False), phase, pair)[1]
+    assert "feature_maps" not in metrics(MobileBertTransfer(feature_maps="none"), phase, pair)[1]
+    counted = metrics(MobileBertTransfer(count_padding=True), phase, pair)[1]
     assert counted["feature_maps"] != plain["feature_maps"]
     with pytest.raises(ValueError, match="say strategy: none"):
         MobileBertTransfer(feature_maps="none", attention=False)
@@ -133,28 +133,26 @@ def test_decomposed_terms_are_divided_by_the_depth_and_terms_can_be_left_out():
 def test_a_student_that_is_its_teacher_has_nothing_to_learn():
     model = teacher()
     for phase in phases("pkt", layers=LAYERS, steps=9, share=1):
-        found = figures(MobileBertTransfer(), phase, Lesson(model, teacher()))[1]
+        found = metrics(MobileBertTransfer(), phase, TeacherStudent(model, teacher()))[1]
         assert found["loss"] == pytest.approx(0, abs=1e-6)
 
 
 def test_in_a_phase_one_layer_is_taught_and_gradients_reach_those_below():
-    lesson = Lesson(student(), teacher())
+    pair = TeacherStudent(student(), teacher())
     value, _ = phase_loss(1, phases("pkt", layers=LAYERS, steps=9, share=1)[1], MobileBertTransfer())(
-        lesson, batch()
+        pair, batch()
     )
     value.backward()
-    below, taught, above = lesson.student.mobilebert.encoder.layer
+    below, taught, above = pair.student.mobilebert.encoder.layer
     assert all(parameter.grad is not None for parameter in below.parameters())
     assert taught.attention.self.query.weight.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in above.parameters())
-    assert all(parameter.grad is None for parameter in lesson.teacher.parameters())
+    assert all(parameter.grad is None for parameter in pair.teacher.parameters())
 
 
 def test_neither_model_of_a_lesson_has_dropout_while_it_trains():
-    lesson = Lesson(student(), teacher()).train()
-    assert not any(
-        module.training for model in (lesson.student, lesson.teacher) for module in model.modules()
-    )
+    pair = TeacherStudent(student(), teacher()).train()
+    assert not any(module.training for model in (pair.student, pair.teacher) for module in model.modules())
 
 
 @pytest.mark.parametrize(("strategy", "share"), [("pkt", 0.5), ("jkt", 0.5), ("pkt", 0.1)])
@@ -195,12 +193,12 @@ def test_rates_are_those_of_the_published_schedule():
 def test_operations_are_those_that_are_carried_out():
     from torch.utils.flop_counter import FlopCounterMode
 
-    lesson = Lesson(student(), teacher())
+    pair = TeacherStudent(student(), teacher())
     for phase in (ALL, WORDS, phases("pkt", layers=LAYERS, steps=9, share=1)[1]):
         recipe = MobileBertTransfer()
         with FlopCounterMode(display=False) as counter:
-            phase_loss(1, phase, recipe)(lesson, batch())[0].backward()
-        assert 3 * flops(lesson, phase, recipe)(batch()) == pytest.approx(counter.get_total_flops(), rel=0.1)
+            phase_loss(1, phase, recipe)(pair, batch())[0].backward()
+        assert 3 * flops(pair, phase, recipe)(batch()) == pytest.approx(counter.get_total_flops(), rel=0.1)
 
 
 def test_a_student_starts_with_its_teachers_embeddings_and_heads_but_not_with_another_kind_of_norm():
@@ -231,4 +229,4 @@ def test_a_pair_that_cannot_be_compared_is_refused(changes, what):
     with pytest.raises(BadInput, match=what):
         check_pair(student(**changes).config, teacher().config)
     with pytest.raises(BadInput, match=what):
-        Lesson(student(**changes), teacher())
+        TeacherStudent(student(**changes), teacher())

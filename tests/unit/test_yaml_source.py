@@ -34,9 +34,12 @@ def test_an_absent_key_stands_where_its_parent_does():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name: a\nname: b\n", r"s\.yaml:2: key 'name' stands twice \(first on line 1\)"),
-        ("train:\n  epochs: 1\n  warmup: 0\n  epochs: 2\n", r"s\.yaml:4: key 'epochs' stands twice .*line 2"),
-        ("methods:\n- kd:\n    layers: 1\n    layers: 2\n", r"s\.yaml:4: key 'layers' stands twice"),
+        ("name: a\nname: b\n", r"s\.yaml:2: key 'name' appears twice \(first on line 1\)"),
+        (
+            "train:\n  epochs: 1\n  warmup: 0\n  epochs: 2\n",
+            r"s\.yaml:4: key 'epochs' appears twice .*line 2",
+        ),
+        ("methods:\n- kd:\n    layers: 1\n    layers: 2\n", r"s\.yaml:4: key 'layers' appears twice"),
         ("name: a\ntasks: [rte\nseeds: 3\n", r"s\.yaml:\d+: not valid YAML"),
         ("name: a\n  tasks: b\n", r"s\.yaml:2: not valid YAML"),
         ("name: 'a\n", r"s\.yaml:\d+: not valid YAML"),

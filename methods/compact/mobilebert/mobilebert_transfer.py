@@ -60,7 +60,7 @@ class MobileBertTransfer(
         if self.length > self.teacher.length:
             raise ValueError(
                 f"length {self.length} is more than the teacher's, {self.teacher.length}, which never learnt "
-                "the positions behind; say the same in both"
+                "the later positions; use the same length for both"
             )
         if "warmup" in self.changed():
             raise ValueError("warmup: the phases have a schedule of their own; leave it out")
@@ -90,7 +90,7 @@ class MobileBertTransfer(
 
         from methods.compact.mobilebert.model import BottleneckBertForPreTraining
         from methods.compact.mobilebert.stored import load, save
-        from methods.compact.mobilebert.transfer import Lesson, transfer
+        from methods.compact.mobilebert.transfer import TeacherStudent, transfer
         from methods.pretrained import Source
         from methods.pretraining.corpus import save_tokenizer, stream, texts
         from methods.pretraining.heads import pretraining_loss
@@ -103,8 +103,8 @@ class MobileBertTransfer(
         torch.manual_seed(self.seed)
         student = BottleneckBertForPreTraining(self.configuration(len(text.tokenizer.backend)))
         teacher = load(taught_by)
-        lesson = Lesson(student.to(run.device), teacher.to(run.device))
-        taught = transfer(run, lesson, stream(text, self), self, self)
+        pair = TeacherStudent(student.to(run.device), teacher.to(run.device))
+        taught = transfer(run, pair, stream(text, self), self)
         found = {
             name: held_out(model, pretraining_loss, stream(text, self, held_out=True), bf16=run.bf16)
             for name, model in (("student", student), ("teacher", teacher))

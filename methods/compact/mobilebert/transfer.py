@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,14 +16,16 @@ from methods.compact.mobilebert.phases import Phase, phases
 from methods.compact.mobilebert.recipe import Recipe
 from methods.fit import decay_groups
 from methods.flops import flops_by_length
-from methods.pretraining.heads import labelled
-from methods.pretraining.loop import Figures, TextLoss, pretrain
-from methods.pretraining.settings import Pretraining
+from methods.pretraining.heads import label_loss
+from methods.pretraining.loop import MetricSums, TextLoss, pretrain
 from methods.run import SweepRun
 from tasks.corpus.stream import Stream, TextBatch
 
+if TYPE_CHECKING:
+    from methods.compact.mobilebert.mobilebert_transfer import MobileBertTransfer
 
-class Lesson(nn.Module):
+
+class TeacherStudent(nn.Module):
     """A student and its teacher, neither with dropout, as in the published code."""
 
     def __init__(self, student: BottleneckBertForPreTraining, teacher: BottleneckBertForPreTraining) -> None:
@@ -49,39 +51,38 @@ class Lesson(nn.Module):
 
 
 def transfer(
-    run: SweepRun, lesson: Lesson, stream: Stream, recipe: Recipe, settings: Pretraining
+    run: SweepRun, pair: TeacherStudent, stream: Stream, recipe: MobileBertTransfer
 ) -> list[dict[str, Any]]:
-    """Teach the student by a recipe, in place; a killed attempt is gone on with where it stood.
+    """Teach the student by a recipe, in place; a killed attempt resumes from its checkpoint.
 
     Args:
         run: where folders and reports are; costs are added to it.
-        lesson: the two models on their device; the student first takes over embeddings and heads.
+        pair: both models on their device; the student first takes over embeddings and heads.
         stream: where the batches come from.
-        recipe: what is transferred in which order.
-        settings: total steps, rate, optimiser.
+        recipe: what is transferred in which order, total steps, rate, optimiser.
 
     Returns:
         Of each phase its name, steps, cost in seconds and curve.
     """
-    adopt(lesson.student, lesson.teacher)
+    adopt(pair.student, pair.teacher)
     plan = phases(
         recipe.strategy,
-        layers=lesson.student.config.num_hidden_layers,
-        steps=settings.total_steps,
+        layers=pair.student.config.num_hidden_layers,
+        steps=recipe.total_steps,
         share=recipe.transfer_share,
     )
     notes = []
     for number, phase in enumerate(plan, start=1):
         progress = pretrain(
             run,
-            lesson,
+            pair,
             phase_loss(number, phase, recipe),
             stream,
-            settings,
-            flops=flops(lesson, phase, recipe),
+            recipe,
+            flops=flops(pair, phase, recipe),
             name=f"{number}-{phase.name}",
             steps=phase.steps,
-            groups=groups(lesson.student, phase, recipe, settings.weight_decay),
+            groups=groups(pair.student, phase, recipe, recipe.weight_decay),
             schedule=phase.rate,
         )
         notes.append(
@@ -92,7 +93,7 @@ def transfer(
                 "curve": progress.curve,
             }
         )
-    lesson.student.requires_grad_(True)
+    pair.student.requires_grad_(True)
     return notes
 
 
@@ -119,30 +120,30 @@ def groups(
 
 
 def phase_loss(number: int, phase: Phase, recipe: Recipe) -> TextLoss:
-    """Return the loss of a phase, the sum of its terms; figures are the terms, accuracies and the phase.
+    """Return the loss of a phase, the sum of its terms; metrics are the terms, accuracies and the phase.
 
     Terms of several layers are summed; the published code, and so `decomposed`, divides the sum over layers
     by the number of layers of the model. Layers above the phase's are not run. A student's layer reads what
     its own lower layers wrote, never what the teacher's did.
     """
 
-    def loss(lesson: Lesson, batch: TextBatch) -> tuple[Tensor, Figures]:
-        depth = _depth(lesson, phase)
-        theirs = _teachers(lesson, batch, depth) if _needs_teacher(phase, recipe) else []
-        ours = lesson.student.mobilebert.features(**batch.inputs, layers=depth)
+    def loss(pair: TeacherStudent, batch: TextBatch) -> tuple[Tensor, MetricSums]:
+        depth = _depth(pair, phase)
+        theirs = _teachers(pair, batch, depth) if _needs_teacher(phase, recipe) else []
+        ours = pair.student.mobilebert.features(**batch.inputs, layers=depth)
         one = torch.ones((), device=batch.masked.device)
-        figures: Figures = {"phase": (number * one, one)}
+        metrics: MetricSums = {"phase": (number * one, one)}
         terms = _layer_terms([(ours[layer], theirs[layer]) for layer in phase.layers], batch, recipe)
         if recipe.feature_maps == "decomposed":
             terms = {
-                name: value / len(lesson.student.mobilebert.encoder.layer) for name, value in terms.items()
+                name: value / len(pair.student.mobilebert.encoder.layer) for name, value in terms.items()
             }
-        figures |= {name: (value, one) for name, value in terms.items()}
+        metrics |= {name: (value, one) for name, value in terms.items()}
         total = torch.stack([torch.zeros_like(one), *terms.values()]).sum()
         if phase.distils:
-            total = total + _distilled(lesson, batch, ours[-1][0], theirs, recipe.alpha, figures)
-        figures["loss"] = (total, one)
-        return total, figures
+            total = total + _distilled(pair, batch, ours[-1][0], theirs, recipe.alpha, metrics)
+        metrics["loss"] = (total, one)
+        return total, metrics
 
     return loss
 
@@ -162,25 +163,25 @@ def _layer_terms(pairs: list[tuple[Feature, Feature]], batch: TextBatch, recipe:
 
 
 def _distilled(
-    lesson: Lesson,
+    pair: TeacherStudent,
     batch: TextBatch,
     hidden: Tensor,
     theirs: list[Feature],
     alpha: float,
-    figures: Figures,
+    metrics: MetricSums,
 ) -> Tensor:
     """Pre-training distillation: alpha MLM + (1 - alpha) MLM distillation + sentence pairs."""
-    student = lesson.student
+    student = pair.student
     logits = student.words(_at(hidden, batch.masked))
-    words = labelled("mlm", logits, batch.targets, figures)
-    pairs = labelled("pair", student.sentences(hidden), batch.pairs, figures)
+    words = label_loss("mlm", logits, batch.targets, metrics)
+    pairs = label_loss("pair", student.sentences(hidden), batch.pairs, metrics)
     if alpha == 1:
         return words + pairs
     with torch.no_grad():
-        targets = lesson.teacher.words(_at(theirs[-1][0], batch.masked)).float().softmax(dim=-1)
+        targets = pair.teacher.words(_at(theirs[-1][0], batch.masked)).float().softmax(dim=-1)
     # Not the mean: without masked tokens it is 0 / 0, and one such batch would spoil every weight.
     soft = F.cross_entropy(logits.float(), targets, reduction="sum") / max(len(targets), 1)
-    figures["mlm_distillation"] = (soft, torch.full_like(soft, min(len(targets), 1)))
+    metrics["mlm_distillation"] = (soft, torch.full_like(soft, min(len(targets), 1)))
     return alpha * words + (1 - alpha) * soft + pairs
 
 
@@ -188,14 +189,14 @@ def _needs_teacher(phase: Phase, recipe: Recipe) -> bool:
     return bool(phase.layers) or recipe.alpha < 1
 
 
-def _depth(lesson: Lesson, phase: Phase) -> int:
+def _depth(pair: TeacherStudent, phase: Phase) -> int:
     """How many layers are run."""
-    return len(lesson.student.mobilebert.encoder.layer) if phase.distils else max(phase.layers) + 1
+    return len(pair.student.mobilebert.encoder.layer) if phase.distils else max(phase.layers) + 1
 
 
 @torch.no_grad()
-def _teachers(lesson: Lesson, batch: TextBatch, depth: int) -> list[Feature]:
-    return lesson.teacher.mobilebert.features(**batch.inputs, layers=depth)
+def _teachers(pair: TeacherStudent, batch: TextBatch, depth: int) -> list[Feature]:
+    return pair.teacher.mobilebert.features(**batch.inputs, layers=depth)
 
 
 def _at(hidden: Tensor, places: Tensor) -> Tensor:
@@ -203,17 +204,17 @@ def _at(hidden: Tensor, places: Tensor) -> Tensor:
     return hidden.flatten(0, 1)[places]
 
 
-def flops(lesson: Lesson, phase: Phase, recipe: Recipe) -> Callable[[TextBatch], float]:
+def flops(pair: TeacherStudent, phase: Phase, recipe: Recipe) -> Callable[[TextBatch], float]:
     """Return a function from a batch to a third of a step's operations, as `pretrain` wants it.
 
     Counted are the student's layers that are run, twice as much again for those whose gradients are taken,
     the teacher's forward pass, and the heads at the masked places.
     """
-    student, depth = lesson.student, _depth(lesson, phase)
+    student, depth = pair.student, _depth(pair, phase)
     trained = sum(phase.scale(layer, recipe.lower) > 0 for layer in range(depth))
     passes = [(student, (depth + 2 * trained) / 3)]
     if _needs_teacher(phase, recipe):
-        passes.append((lesson.teacher, depth / 3))
+        passes.append((pair.teacher, depth / 3))
     polynomials = [(flops_by_length(model.mobilebert), layers) for model, layers in passes]
     layers = student.config.num_hidden_layers
     heads = (1 + (recipe.alpha < 1) / 3) * student.word_flops if phase.distils else 0.0

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from methods.pruning.auber.q_network import WIDTH, QNetwork
 from methods.pruning.auber.replay import Replay
+from methods.random_state import seeded
 
 BATCH = 128
 DISCOUNT = 1.0
@@ -29,7 +30,7 @@ SYNC_EPISODES = 35
 
 
 def epsilon(actions: int) -> float:
-    """Share of random actions after so many actions: from 1 towards 0.05."""
+    """Share of random actions after a number of actions: from 1 towards 0.05."""
     return LAST_EPSILON + (FIRST_EPSILON - LAST_EPSILON) * math.exp(-actions / EPSILON_DECAY)
 
 
@@ -51,8 +52,7 @@ class Agent:
         """
         self.heads = heads
         self.rng = np.random.default_rng(seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(int(self.rng.integers(2**31)))
+        with seeded(int(self.rng.integers(2**31))):
             self.policy = QNetwork(heads, stop=stop, width=width)
         self.target = copy.deepcopy(self.policy)
         self.optimizer = torch.optim.SGD(self.policy.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)

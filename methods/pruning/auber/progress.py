@@ -1,4 +1,4 @@
-"""What a killed trial goes on from: the layers that are done and the episodes of the one that is not."""
+"""The state a killed trial resumes from: finished layers, and the episodes of the current one."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Replay:
         self.pushed += 1
 
     def sample(self, count: int, rng: np.random.Generator) -> Transitions:
-        """Draw so many transitions uniformly, none twice."""
+        """Draw transitions uniformly, none twice."""
         chosen = torch.from_numpy(rng.choice(len(self), count, replace=False))
         return Transitions(*(field[chosen] for field in self.kept))
 

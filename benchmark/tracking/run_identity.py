@@ -9,8 +9,8 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """What the mirror must know of a sweep.
+class RunIdentity:
+    """The names and tags of a sweep's runs, and its configuration.
 
     Each sweep is an experiment of its own, so that columns, filters and charts set up in the UI stay with it
     and nights of one sweep can be compared; `MLFLOW_EXPERIMENT_NAME` puts several sweeps into one, where the

@@ -10,13 +10,35 @@ from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
-class Place:
+class TrackingStore:
     """A tracking store and where the files of its runs go."""
 
     uri: str
     """MLflow's tracking URI; may hold a password, so show `shown` instead."""
     artifacts: str | None
     """Absolute folder of the artifacts; None where a server decides."""
+
+    @classmethod
+    def of(cls, output: str) -> TrackingStore:
+        """Return a sweep's tracking store: `MLFLOW_TRACKING_URI`, else a SQLite file in the output folder.
+
+        A database cannot lie in an object store; for an output there it is put into `runs/<last part>`
+        below the working directory.
+
+        Args:
+            output: the sweep's output folder or URL.
+        """
+        remote = "://" in output and not output.startswith("file://")
+        folder = (
+            Path("runs", output.rstrip("/").rsplit("/", 1)[-1])
+            if remote
+            else Path(output.removeprefix("file://"))
+        )
+        artifacts = str(folder.absolute() / "mlartifacts")
+        if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+            chosen = cls(uri, artifacts)
+            return cls(uri, None) if chosen.served or "databricks" in uri else chosen
+        return cls(f"sqlite:///{folder.absolute() / 'mlflow.db'}", artifacts)
 
     @property
     def served(self) -> bool:
@@ -46,33 +68,11 @@ class Place:
         return f"{base}/#/experiments/{experiment}/runs/{run}?workflowType=machine_learning"
 
 
-def place(output: str) -> Place:
-    """The tracking store of a sweep: `MLFLOW_TRACKING_URI`, else a SQLite file in the output folder.
-
-    A database cannot lie in an object store; for an output there it is put into `runs/<last part>` below the
-    working directory.
-
-    Args:
-        output: the sweep's output folder or URL.
-    """
-    remote = "://" in output and not output.startswith("file://")
-    folder = (
-        Path("runs", output.rstrip("/").rsplit("/", 1)[-1])
-        if remote
-        else Path(output.removeprefix("file://"))
-    )
-    artifacts = str(folder.absolute() / "mlartifacts")
-    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-        chosen = Place(uri, artifacts)
-        return Place(uri, None) if chosen.served or "databricks" in uri else chosen
-    return Place(f"sqlite:///{folder.absolute() / 'mlflow.db'}", artifacts)
-
-
-def ui_command(place: Place, host: str = "127.0.0.1", port: int = 5000) -> list[str]:
-    """The command that shows a database in a browser; a served place has an address already."""
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", place.uri]
-    if place.artifacts:
-        command += ["--default-artifact-root", place.artifacts]
+def ui_command(tracking: TrackingStore, host: str = "127.0.0.1", port: int = 5000) -> list[str]:
+    """The command that shows a database in a browser; one on a server has an address already."""
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking.uri]
+    if tracking.artifacts:
+        command += ["--default-artifact-root", tracking.artifacts]
     # One worker is plenty for one reader; each takes seconds and hundreds of megabytes to start.
     return [*command, "--workers", "1", "--host", host, "--port", str(port)]
 
