@@ -12,6 +12,7 @@ from benchmark.config import LatencySettings
 from benchmark.job import Job
 from benchmark.plan import NO_TASK
 from benchmark.store import Scan, Store
+from methods.method import SweepPrerequisite
 from methods.study import Study
 from reports.board import MethodFacts, StudyFacts, SweepFacts, TaskFacts
 from tasks.cache import cache_folder
@@ -196,6 +197,13 @@ def _notes(job: Job) -> list[str]:
         shares = [f"{count} training examples of {task}" for task, count in by_task.items() if task in run]
         if shares:
             notes.append(f"Only {', '.join(shares)} were used (`limit`).")
+    nodes = job.plan.nodes
+    made_once = {key for key, node in nodes.items() if isinstance(node.work, SweepPrerequisite)}
+    if any(key in made_once for node in job.plan.trials() for _, key in node.needs):
+        notes.append(
+            "Encoders made in this sweep were pre-trained once each: intervals and verdicts of rows that "
+            "start from them cover other seeds of fine-tuning and other examples, not another pre-training."
+        )
     return notes
 
 

@@ -19,6 +19,8 @@ FILE = "variants.parquet"
 """Name of the file among a trial's artifacts."""
 RESULT = "result"
 """What a study's report calls the one model of a method's trial."""
+UNPRUNED = "unpruned"
+"""Name of the model that a study of heads starts from, among its variants."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,11 @@ class Decisions:
     def same_examples(self, other: Decisions) -> bool:
         """Whether both are of the same examples in the same order."""
         return np.array_equal(self.index, other.index) and np.array_equal(self.labels, other.labels)
+
+
+def in_order(variants: Mapping[str, Decisions]) -> dict[str, Decisions]:
+    """Return the decisions of several models, each sorted by index."""
+    return {name: one.in_order() for name, one in variants.items()}
 
 
 def write(variants: Mapping[str, Decisions], file: BinaryIO) -> None:

@@ -67,14 +67,17 @@ def sentence(row: Row, board: Leaderboard) -> str:
     if row.delta is None or row.ci is None:
         return row.reason
     low, high = (signed(x) for x in row.ci)
-    at_most = f", at most {row.loses_at_most:.1f}" if (row.loses_at_most or 0) > 0 else ""
-    noise = f"cannot be told from {board.sweep.baseline}: the change could be {low} to {high}."
+    noise = f"cannot be told from {board.sweep.baseline}: the change could be {low} to {high}"
+    if row.reason.startswith("depends on"):
+        noise += f", and it {row.reason.partition(';')[0]}"
+    elif row.ci[0] * row.ci[1] > 0:
+        noise += "; on its own that would count, among all comparisons it does not"
     said = {
         "better": f"gains {abs(row.delta):.1f} points ({low} to {high}).",
-        "worse": f"loses {abs(row.delta):.1f} points ({low} to {high}){at_most}.",
+        "worse": f"loses {abs(row.delta):.1f} points ({low} to {high}).",
         "equivalent": f"is as good as {board.sweep.baseline} to within {row.margin:g} points "
         f"({low} to {high}).",
-        "within noise": noise,
+        "within noise": f"{noise}.",
         "none": f"gets no verdict. {row.reason[:1].upper()}{row.reason[1:]}.",
     }
     return said[row.verdict]

@@ -64,7 +64,9 @@ def scatter(rows: Sequence[Row], title: str, metric: str) -> Figure | None:
 def scatters(board: Leaderboard) -> dict[str, Figure]:
     """Return the scatter of each task, and of `overall`, that has one."""
     titles = {task.name: task.short_name for task in board.sweep.tasks}
-    wanted = [("overall", "All tasks", "mean score", board.overall)]
+    every = len(board.averaged) == len(board.sweep.tasks)
+    together = "All tasks" if every else f"Mean of {', '.join(titles[name] for name in board.averaged)}"
+    wanted = [("overall", together, "mean score", board.overall)]
     wanted += [(name, title, _metric(board.of(name)), board.of(name)) for name, title in titles.items()]
     drawn = {name: scatter(rows, title, metric) for name, title, metric, rows in wanted}
     return {name: figure for name, figure in drawn.items() if figure is not None}

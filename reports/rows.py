@@ -152,7 +152,8 @@ def overall_row(
 
 def ranked(rows: Sequence[Row], evidence: Sequence[Evidence], sweep: SweepFacts) -> list[Row]:
     """Return rows best first, with ranks by median and, for complete rows, intervals of ranks by mean."""
-    scored = [row for row in rows if row.median is not None]
+    # Which seeds fail is no accident: the median of those that did not is no rank among whole rows.
+    scored = [row for row in rows if row.median is not None and not row.missing]
     places = dict(zip((r.label for r in scored), ranks([r.median or 0.0 for r in scored]), strict=True))
     complete = [row.label for row in scored if not row.missing]
     intervals: dict[str, tuple[int, int]] = {}

@@ -32,8 +32,9 @@ class HeadAblation(
     def variants(self, run: Run) -> Iterable[Variant]:
         """The start model, and it without each head."""
         from methods.pruning.order import surviving_heads
+        from reports.decisions import UNPRUNED
 
         heads = surviving_heads(run.start())
-        yield Variant("unpruned")
+        yield Variant(UNPRUNED)
         for layer, head in heads:
             yield Variant(f"{layer}.{head}", removed=((layer, head),), facts={"layer": layer, "head": head})

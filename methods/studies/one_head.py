@@ -35,9 +35,10 @@ class OneHead(
         """The start model, and for each layer the one that keeps its best head there."""
         from methods import encoders
         from methods.studies.quality import qualities
+        from reports.decisions import UNPRUNED
 
         model = run.start()
-        variants, selection = [Variant("unpruned")], {}
+        variants, selection = [Variant(UNPRUNED)], {}
         for layer in encoders.layers(model):
             position = layer.positions[0]
             others = {

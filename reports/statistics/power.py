@@ -10,7 +10,9 @@ POWER = 0.8
 
 
 def detectable(e: Estimate, *, seeds: int | None = None, now: int | None = None) -> float:
-    """Smallest true difference, in points, found at 5 % with 80 % power.
+    """Smallest true difference, in points, that one comparison finds at 5 % with 80 % power.
+
+    Verdicts are corrected for all comparisons of their family, so among many more is needed.
 
     MDE(n) = (t_{0.975, nu} + t_{0.8, nu}) sqrt(sd_seed^2/n + B), nu by Satterthwaite.
 

@@ -103,7 +103,7 @@ def _reason(case: Case, verdict: Verdict, p: float, q: float) -> str:
         return f"within {case.margin:g} points of the baseline, {p_text(q)}{real}"
     if verdict in ("better", "worse"):
         return f"{signed(e.mean)} points, 95 % interval {low}...{high}, {p_text(p)}"
-    text = f"could be {low}...{high}; detectable: {power.detectable(e):.1f}"
+    text = f"could be {low}...{high}; detectable by one comparison: {power.detectable(e):.1f}"
     if abs(e.mean) > half and p > LEVEL:
         text += f"; the interval leaves out zero, the corrected test does not ({p_text(p)})"
     if not case.reachable:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.board import StudyFacts, SweepFacts, TaskFacts
-from reports.decisions import Decisions
+from reports.decisions import UNPRUNED, Decisions, in_order
 from reports.record import Record
 from reports.statistics.families import Correction, adjust
 from reports.statistics.paired import example_t_test, mcnemar
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 Head = tuple[int, int]
 """Layer and head."""
 
-BASE = "unpruned"
 _CORRECTIONS: tuple[Correction, ...] = ("holm", "bh")
 
 
@@ -61,8 +60,10 @@ class _Ablation:
 
     task: TaskFacts
     records: list[Record]
-    base: dict[int, float]
-    """Score of the unpruned model by seed, in points."""
+    base: float
+    """Mean score of the unpruned models, in points."""
+    accuracy: dict[int, float]
+    """Accuracy of the unpruned model by seed, in points."""
     single: dict[Head, Effect]
     """Over seeds."""
     over_seeds: _Family
@@ -87,10 +88,10 @@ def report(
         table=Table(_COLUMNS, [row for ablation in found for row in _rows(ablation)]),
         figure=_draw(found),
         notes=[
-            "Layers and heads are numbered from 0, layer 0 beside the embeddings. Changes are points of the "
-            "primary metric, without the head minus with it. A head matters when the score falls "
-            "significantly without it, and hurts when the score rises: p at most 0.05 after correction over "
-            "all heads of the task.",
+            "Layers and heads are numbered from 0, layer 0 beside the embeddings. Changes are points without "
+            "the head minus with it, of the primary metric in rows of all seeds, of accuracy in those of "
+            "one. A head matters when that score falls significantly without it, and hurts when it rises: p "
+            "at most 0.05 after correction over all heads of the task.",
             "McNemar (exact) and the paired t-test compare single predictions of one seed's model, right or "
             "wrong, whatever the primary metric. `all` is the test of the leaderboard: new seeds and new "
             "examples, on the primary metric; with one seed new examples alone.",
@@ -99,29 +100,31 @@ def report(
 
 
 def _ablate(task: TaskFacts, records: list[Record], variants: Variants, replicates: int) -> _Ablation:
-    loaded = [{name: one.in_order() for name, one in variants(record).items()} for record in records]
+    loaded = [in_order(variants(record)) for record in records]
     heads = heads_of(records)
     names = {head: name for head, name in heads.items() if all(name in one for one in loaded)}
     single = effects(
         task.name,
         task.primary,
-        [one[BASE] for one in loaded],
+        [one[UNPRUNED] for one in loaded],
         {head: [[one[name]] for one in loaded] for head, name in names.items()},
         replicates=replicates,
     )
-    base, by_seed = {}, {}
-    for number, (record, one) in enumerate(zip(records, loaded, strict=True)):
-        base[record.seed] = 100 * scores_of(record, task)[BASE]
-        changes = {head: effect.changes[number] for head, effect in single.items()}
+    base = statistics.fmean(100 * scores_of(record, task)[UNPRUNED] for record in records)
+    accuracy, by_seed = {}, {}
+    for record, one in zip(records, loaded, strict=True):
         right = {head: _right(one[name]) for head, name in names.items()}
-        start = _right(one[BASE])
+        start = _right(one[UNPRUNED])
+        # What these tests are of: where classes are unequal, F1 or Matthews may move the other way.
+        accuracy[record.seed] = 100 * float(start.mean())
+        changes = {head: 100 * float(own.mean()) - accuracy[record.seed] for head, own in right.items()}
         by_seed[record.seed] = {
             "McNemar": _Family.of(changes, {head: mcnemar(own, start) for head, own in right.items()}),
             "t-test": _Family.of(changes, {head: example_t_test(own, start) for head, own in right.items()}),
         }
     means = {head: effect.mean for head, effect in single.items()}
     together = _Family.of(means, {head: effect.p for head, effect in single.items()})
-    return _Ablation(task, records, base, single, together, by_seed)
+    return _Ablation(task, records, base, accuracy, single, together, by_seed)
 
 
 def heads_of(records: Sequence[Record]) -> dict[Head, str]:
@@ -130,7 +133,7 @@ def heads_of(records: Sequence[Record]) -> dict[Head, str]:
         (each.facts["layer"], each.facts["head"]): each.name
         for record in records
         for each in record.variants
-        if each.name != BASE
+        if each.name != UNPRUNED
     }
     return dict(sorted(found.items()))
 
@@ -154,14 +157,13 @@ _SUMMARY = ["task", "seed", "test", "heads", "unpruned", "matter (Holm)", "matte
 
 def _rows(a: _Ablation) -> list[list[object]]:
     rows = []
-    mean = statistics.fmean(a.base.values())
     for head, effect in a.single.items():
-        facts = [a.task.name, a.task.primary, "all", *head, mean, effect.mean, effect.low, effect.high]
+        facts = [a.task.name, a.task.primary, "all", *head, a.base, effect.mean, effect.low, effect.high]
         rows.append([*facts, "combined", *_p(a.over_seeds, head)])
     for seed, families in a.by_seed.items():
         for test, family in families.items():
             for head, change in family.changes.items():
-                facts = [a.task.name, a.task.primary, seed, *head, a.base[seed], change, None, None]
+                facts = [a.task.name, "accuracy", seed, *head, a.accuracy[seed], change, None, None]
                 rows.append([*facts, test, *_p(family, head)])
     return rows
 
@@ -171,11 +173,9 @@ def _p(family: _Family, head: Head) -> list[float]:
 
 
 def _summary(a: _Ablation) -> list[list[object]]:
-    families: list[tuple[str, str, float, _Family]] = [
-        ("all", "combined", statistics.fmean(a.base.values()), a.over_seeds)
-    ]
+    families: list[tuple[str, str, float, _Family]] = [("all", "combined", a.base, a.over_seeds)]
     families += [
-        (str(seed), test, a.base[seed], family)
+        (str(seed), test, a.accuracy[seed], family)
         for seed, tests in a.by_seed.items()
         for test, family in tests.items()
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reports.board import StudyFacts, SweepFacts, TaskFacts
+from reports.decisions import UNPRUNED, in_order
 from reports.record import Record
 from reports.statistics.families import adjust
 from reports.statistics.paired import mcnemar
@@ -19,8 +20,6 @@ from reports.studies.figures import panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-BASE = "unpruned"
 
 
 @dataclass(frozen=True)
@@ -66,19 +65,19 @@ def report(
 
 
 def _test(task: TaskFacts, records: list[Record], variants: Variants, replicates: int) -> _Layers:
-    loaded = [{name: one.in_order() for name, one in variants(record).items()} for record in records]
-    layers = sorted({each.facts["layer"] for r in records for each in r.variants if each.name != BASE})
+    loaded = [in_order(variants(record)) for record in records]
+    layers = sorted({each.facts["layer"] for r in records for each in r.variants if each.name != UNPRUNED})
     found = effects(
         task.name,
         task.primary,
-        [one[BASE] for one in loaded],
+        [one[UNPRUNED] for one in loaded],
         {layer: [[one[str(layer)]] for one in loaded] for layer in layers},
         replicates=replicates,
     )
     exact: dict[int, list[float]] = {layer: [] for layer in layers}
     for one in loaded:
         right = {name: p.classes == p.labels for name, p in one.items()}
-        raw = [mcnemar(right[str(layer)], right[BASE]) for layer in layers]
+        raw = [mcnemar(right[str(layer)], right[UNPRUNED]) for layer in layers]
         for layer, p in zip(layers, adjust(raw, "holm"), strict=True):
             exact[layer].append(p)
     p_values = [effect.p for effect in found.values()]
@@ -104,7 +103,7 @@ _SUMMARY = ["task", "layer", "heads chosen", "change", "low", "high", "p", "p (H
 def _rows(each: _Layers) -> list[list[object]]:
     rows: list[list[object]] = []
     for number, record in enumerate(each.records):
-        base = 100 * next(v.scores[each.task.primary] for v in record.variants if v.name == BASE)
+        base = 100 * next(v.scores[each.task.primary] for v in record.variants if v.name == UNPRUNED)
         for layer, effect in each.effects.items():
             change = effect.changes[number]
             facts = [each.task.name, each.task.primary, record.seed, layer, each.heads[layer][number]]
@@ -130,14 +129,16 @@ def _conclude(each: _Layers) -> str:
     total = len(each.effects)
     worst = min(each.effects, key=lambda layer: each.effects[layer].mean)
     effect = each.effects[worst]
-    lost = f"; it is not in {', '.join(f'layer {layer}' for layer in losing)}" if losing else ""
+    # That no loss is significant would not show that one head is enough: noise alone can hide it.
+    enough = sum(e.low > -each.task.margin for e in each.effects.values())
+    lost = f" ({', '.join(f'layer {layer}' for layer in losing)})" if losing else ""
     seeds = statistics.fmean(sum(p <= LEVEL for p in ps) for ps in each.mcnemar.values()) / len(each.records)
     return (
-        f"{each.task.long_name}, {seeds_in_words(each.records)}: one head is enough in "
-        f"{total - len(losing)} of {total} layers, as far as this data can tell (no significant loss after "
-        f"Holm){lost}. Largest change: {effect.mean:+.2f} points in layer {worst} (95 % interval "
-        f"{effect.low:+.2f} to {effect.high:+.2f}). Single models change significantly by McNemar in "
-        f"{seeds:.0%} of layers."
+        f"{each.task.long_name}, {seeds_in_words(each.records)}: of {total} layers, one head is shown to be "
+        f"enough in {enough} (loses less than {each.task.margin:g} points by the whole interval), and loses "
+        f"significantly after Holm in {len(losing)}{lost}. Largest change: {effect.mean:+.2f} points in "
+        f"layer {worst} (95 % interval {effect.low:+.2f} to {effect.high:+.2f}). Single models change "
+        f"significantly by McNemar in {seeds:.0%} of layers."
     )
 
 

@@ -14,7 +14,7 @@ SHARES = ("all", "attention", "ffn", "none")
 """What layers may share."""
 Question = Literal["MLM", "NSP", "SOP"]
 """Masked words, next sentence, sentence order."""
-_FIGURES: dict[Question, tuple[str, str]] = {
+_METRICS: dict[Question, tuple[str, str]] = {
     "MLM": ("sop", "mlm_accuracy"),
     "NSP": ("nsp", "pair_accuracy"),
     "SOP": ("sop", "pair_accuracy"),
@@ -59,12 +59,8 @@ class Encoder:
 
     def accuracy(self, question: Question) -> Accuracy | None:
         """How often it is right on documents kept from training; None without a head for the question."""
-        cut, figure = _FIGURES[question]
-        found = self.facts["objectives"][cut]
-        if figure not in found:
-            return None
-        low, high = found[f"{figure}_ci"]
-        return Accuracy(found[figure], low, high, found[f"{figure}_n"])
+        cut, name = _METRICS[question]
+        return Accuracy.of(self.facts["objectives"][cut], name)
 
 
 def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -92,6 +88,14 @@ class Accuracy:
     low: float
     high: float
     n: int
+
+    @classmethod
+    def of(cls, metrics: Mapping[str, Any], name: str) -> Accuracy | None:
+        """Read an accuracy, its interval and its count; None where it was not measured."""
+        if name not in metrics:
+            return None
+        low, high = metrics[f"{name}_ci"]
+        return cls(metrics[name], low, high, metrics[f"{name}_n"])
 
     @property
     def points(self) -> tuple[float, float, float]:
@@ -192,7 +196,12 @@ def unmeasured(encoders: Iterable[Encoder], fact: str) -> tuple[list[Encoder], l
 
 def unfinished(sweep: SweepFacts, encoders: Iterable[Encoder]) -> list[str]:
     """Return a sentence about the rows of the sweep that pre-train and have no result, if there are any."""
-    there = {encoder.label for encoder in encoders}
     planned = [method.label for method in sweep.methods if isinstance(method.params.get("pretrained"), dict)]
+    return without_result(planned, encoders)
+
+
+def without_result(planned: Iterable[str], encoders: Iterable[Encoder]) -> list[str]:
+    """Return a sentence about the planned labels that none of the encoders has, if there are any."""
+    there = {encoder.label for encoder in encoders}
     without = [label for label in planned if label not in there]
     return [f"Without a result yet: {', '.join(without)}."] if without else []

@@ -143,17 +143,10 @@ def _summary(group: Group) -> Iterator[list[object]]:
     for name, course in group.courses.items():
         loss = course.held_out.get("mlm_loss")
         below = None if course.entropy is None or loss is None else course.entropy - loss
-        known = [_share(course.held_out, figure) for figure in ("mlm_accuracy", "pair_accuracy")]
+        found = [Accuracy.of(course.held_out, name) for name in ("mlm_accuracy", "pair_accuracy")]
+        known = [str(accuracy) if accuracy else None for accuracy in found]
         speed = f"{course.tokens_per_second:,.0f}"
         yield [group.name, name, course.record.cost.steps, loss, below, *known, speed]
-
-
-def _share(found: Mapping[str, Any], figure: str) -> str | None:
-    """A share in percent with its interval."""
-    if figure not in found:
-        return None
-    low, high = found[f"{figure}_ci"]
-    return str(Accuracy(found[figure], low, high, found[f"{figure}_n"]))
 
 
 def _rows(group: Group) -> Iterator[list[object]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from reports.board import StudyFacts, SweepFacts, TaskFacts
@@ -34,6 +35,7 @@ class _Curve:
     """One order on one task; all lists go along `shares`."""
 
     order: str
+    margin: float
     shares: list[float]
     heads: list[int]
     base: float
@@ -50,10 +52,15 @@ class _Curve:
         return next((point for point in range(len(self.shares)) if self.lost(point)), None)
 
     @property
-    def free(self) -> float:
-        """The largest share before the first significant loss."""
-        first = self.first_loss
-        return self.shares[-1] if first is None else self.shares[max(first - 1, 0)]
+    def within(self) -> float:
+        """The largest share up to which every interval stays above a loss of the margin.
+
+        That no loss is significant would not show this: the noisier a curve, the later it is.
+        """
+        kept = takewhile(
+            lambda point: point[1].low > -self.margin, zip(self.shares, self.effects, strict=True)
+        )
+        return max((share for share, _ in kept), default=0.0)
 
 
 def report(
@@ -77,7 +84,9 @@ def report(
             "each alone, on selection data, not on the data shown. Random draws are averaged in each seed. "
             "The first loss is the first share whose score is significantly below the unpruned one: the "
             "leaderboard's test (new seeds and examples; with one seed new examples alone), Holm over the "
-            "shares of a curve. No significant loss is not the same as no loss: see the intervals.",
+            "shares of a curve. No significant loss is not the same as no loss, and noisy curves have it "
+            "late: `within the margin` is the largest share up to which the whole 95 % interval of every "
+            "change lies above a loss of the task's margin.",
         ],
     )
 
@@ -101,7 +110,8 @@ def _curves(task: TaskFacts, records: list[Record], variants: Variants, replicat
         own = [found[order, share] for share in shares]
         # The first point is the unpruned model itself and no hypothesis.
         holm = [1.0, *adjust([effect.p for effect in own[1:]], "holm")]
-        curves.append(_Curve(order, shares, [heads[share] for share in shares], start, own, holm))
+        numbers = [heads[share] for share in shares]
+        curves.append(_Curve(order, task.margin, shares, numbers, start, own, holm))
     return curves
 
 
@@ -116,7 +126,8 @@ def _scores(records: Sequence[Record], task: TaskFacts, order: str, share: float
 
 _COLUMNS = ["task", "metric", "order", "share", "heads_removed", "score", "change", "low", "high",
             "min_change", "max_change", "p", "p_holm"]  # fmt: skip
-_SUMMARY = ["task", "order", "unpruned", "score at 20 %", "40 %", "60 %", "80 %", "first loss", "free share"]
+_SUMMARY = ["task", "order", "unpruned", "score at 20 %", "40 %", "60 %", "80 %", "first loss",
+            "within the margin"]  # fmt: skip
 
 
 def _rows(task: TaskFacts, curves: Sequence[_Curve]) -> list[list[object]]:
@@ -137,7 +148,7 @@ def _summary(task: TaskFacts, curves: Sequence[_Curve]) -> list[list[object]]:
         at = [c.base + by_share[s].mean if s in by_share else None for s in (0.2, 0.4, 0.6, 0.8)]
         first = c.first_loss
         loss = "none" if first is None else f"{c.shares[first]:.0%}"
-        rows.append([task.name, c.order, c.base, *at, loss, f"{c.free:.0%}"])
+        rows.append([task.name, c.order, c.base, *at, loss, f"{c.within:.0%}"])
     return rows
 
 
@@ -152,10 +163,10 @@ def _conclude(task: TaskFacts, records: Sequence[Record], curves: Sequence[_Curv
         f"({own.effects[first].mean:+.1f} points, 95 % interval {own.effects[first].low:+.1f} to "
         f"{own.effects[first].high:+.1f})"
     )
-    others = ", ".join(f"{c.order} {c.free:.0%}" for c in rest)
+    others = ", ".join(f"{c.order} {c.within:.0%}" for c in rest)
     return (
-        f"{task.long_name}, {seeds_in_words(records)}: by importance {begins}. Largest share "
-        f"before a significant loss: importance {own.free:.0%}, {others}."
+        f"{task.long_name}, {seeds_in_words(records)}: by importance {begins}. Largest share up to which "
+        f"less than {task.margin:g} points are shown to be lost: importance {own.within:.0%}, {others}."
     )
 
 

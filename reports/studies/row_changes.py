@@ -128,7 +128,9 @@ class Compared:
         if change is None:
             return None
         judged = change.judged
-        return change.in_short() + (" *" if judged and judged.p_adjusted <= LEVEL else "")
+        # `within noise` with so small a p: it hangs on a collapsed run, or mean and median disagree.
+        star = judged and judged.p_adjusted <= LEVEL and judged.verdict != "within noise"
+        return change.in_short() + (" *" if star else "")
 
     def verdict(self, pair: Pair) -> str:
         """The verdict on the average, or `none`."""

@@ -44,11 +44,7 @@ def taught(records: Iterable[Record], sweep: SweepFacts) -> list[Taught]:
 
 def masked_words(row: Encoder, who: str) -> Accuracy | None:
     """Accuracy on masked words of a row's `student` or `teacher`."""
-    found = row.facts["held_out"][who]
-    if "mlm_accuracy" not in found:
-        return None
-    low, high = found["mlm_accuracy_ci"]
-    return Accuracy(found["mlm_accuracy"], low, high, found["mlm_accuracy_n"])
+    return Accuracy.of(row.facts["held_out"][who], "mlm_accuracy")
 
 
 def how(pair: Mapping[str, Any]) -> str:

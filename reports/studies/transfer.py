@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reports.board import StudyFacts, SweepFacts, TaskFacts
-from reports.decisions import Decisions
+from reports.decisions import UNPRUNED, Decisions, in_order
 from reports.metrics import Floats, points
 from reports.record import Record
 from reports.statistics.correlation import Correlation, correlate
 from reports.statistics.replicates import REPLICATES, generator
 from reports.studies.content import Findings, Table, Variants, by_task, seeds_in_words
 from reports.studies.figures import panels
-from reports.studies.head_ablation import BASE, Head, heads_of
+from reports.studies.head_ablation import Head, heads_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,8 +72,8 @@ def _pair(
     task: TaskFacts, records: list[Record], variants: Variants, first: int | None, replicates: int
 ) -> _Pair | None:
     heads = heads_of(records)
-    loaded = [{name: one.in_order() for name, one in variants(record).items()} for record in records]
-    index = loaded[0][BASE].index
+    loaded = [in_order(variants(record)) for record in records]
+    index = loaded[0][UNPRUNED].index
     end = int(index.max()) + 1
     domains = {"first": (0, first), "second": (first, end)} if first is not None else task.domains
     parts = [(index >= low) & (index < high) for low, high in domains.values()]
@@ -95,7 +95,7 @@ def _changes(
     models: Mapping[str, Decisions], names: Iterable[str], part: np.ndarray, task: TaskFacts
 ) -> list[float]:
     """Change of the score on part of the rows without each head."""
-    base = _score(models[BASE], part, task)
+    base = _score(models[UNPRUNED], part, task)
     return [_score(models[name], part, task) - base for name in names]
 
 

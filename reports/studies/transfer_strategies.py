@@ -20,7 +20,7 @@ from reports.studies.blocks import (
     unlearnt,
 )
 from reports.studies.content import Findings, Table, Variants
-from reports.studies.pretrained import Encoder, Group, groups
+from reports.studies.pretrained import Encoder, Group, groups, without_result
 from reports.studies.row_changes import Pair
 from reports.studies.taught import HOW, Taught, how, masked_words, taught
 
@@ -54,7 +54,7 @@ def report(
     conclusion = [sentence for block in found for sentence in _conclude(block)] or [_ASK]
     return Findings(
         title="Transfer strategies: how a MobileBERT is best taught",
-        conclusion=[*conclusion, *_unfinished(sweep, students)],
+        conclusion=[*conclusion, *without_result(_planned(sweep), students)],
         summary=Table([*_SUMMARY, *task_columns(sweep)], [row for block in found for row in _summary(block)]),
         table=Table(table_columns(_FACTS, ("MLM",)), [row for block in found for row in _rows(block)]),
         figure=draw(found, ("MLM",), _called) if found else None,
@@ -142,9 +142,5 @@ def _conclude(block: Block) -> Iterator[str]:
         yield f"{where}: no result of {', '.join(lacking)}."
 
 
-def _unfinished(sweep: SweepFacts, students: Sequence[Taught]) -> list[str]:
-    """A sentence about the rows of the sweep that have no result, if there are any."""
-    there = {student.label for student in students}
-    pairs = [m.label for m in sweep.methods if m.method == "mobilebert" and m.params.get("start") == "pair"]
-    without = [label for label in pairs if label not in there]
-    return [f"Without a result yet: {', '.join(without)}."] if without else []
+def _planned(sweep: SweepFacts) -> list[str]:
+    return [m.label for m in sweep.methods if m.method == "mobilebert" and m.params.get("start") == "pair"]

@@ -36,9 +36,19 @@ class Made:
     def read(self, record: Record) -> Mapping[str, Decisions]:
         return self.saved[record.fingerprint]
 
-    def add(self, seed: int, variants: Mapping[str, tuple[dict[str, Any], np.ndarray]], task=TASK, **changes):
-        """Add a record: by name of a variant its facts and whether each example is right."""
-        labels = np.arange(EXAMPLES) % 2
+    def add(
+        self,
+        seed: int,
+        variants: Mapping[str, tuple[dict[str, Any], np.ndarray]],
+        task=TASK,
+        ones: float = 0.5,
+        **changes,
+    ):
+        """Add a record: by name of a variant its facts and whether each example is right.
+
+        Of the gold labels a share of `ones` is 1, evenly spread.
+        """
+        labels = np.diff(np.floor(ones * np.arange(EXAMPLES + 1))).astype(np.int64)
         found = {
             name: Decisions(np.arange(EXAMPLES), labels, np.where(right, labels, 1 - labels), 2)
             for name, (_, right) in variants.items()

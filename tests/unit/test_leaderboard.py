@@ -136,7 +136,9 @@ def test_faults_are_named_and_get_no_verdict(faulty):
     assert "incomplete: seed 2 (diverged)" in failed.reason
     overall = row(faulty, "kd:layers=3", "overall")
     assert overall.reason.startswith("sst2: incomplete: seed 2 (diverged)"), "only on this task"
-    assert failed.rank_interval is None
+    assert (failed.rank, failed.rank_interval) == (None, None)
+    ranks = sorted(r.rank for r in faulty.of("sst2") if r.rank)
+    assert ranks == list(range(1, len(faulty.of("sst2"))))
     assert failed.delta is not None, "what there is stays visible"
     teacher = row(faulty, "sixteen-heads:heads=0.3", "rte")
     assert (teacher.verdict, teacher.teacher_collapsed) == ("none", [4])

@@ -290,7 +290,7 @@ def test_order_of_verdicts_and_signs():
     assert "real but below 1" in found[1].reason
     assert "real" not in found[0].reason
     assert "could be -" in found[4].reason
-    assert "detectable: " in found[4].reason
+    assert "detectable by one comparison: " in found[4].reason
     assert "not reachable with 277 examples and 5 seeds" in found[4].reason
 
 
