@@ -79,7 +79,7 @@ class Sweep(Settings):
     )
     train: Training = Field(default_factory=Training, description="how every model is trained")
     resources: SweepResources = Field(default_factory=SweepResources, description="CPUs and GPUs of a trial")
-    timeout: float = Field(7200, gt=0, description="seconds after which a trial is killed")
+    timeout: float = Field(7200, gt=0, le=1e7, description="seconds after which a trial is killed")
     baseline: str = Field("finetune", description="label every method is compared with")
     margins: dict[str, float] = Field(
         default_factory=dict, description="equivalence margins in points, by task or `overall`"

@@ -12,6 +12,7 @@ from typing import Any
 
 import fsspec
 
+from benchmark.remote import Remote
 from tasks.errors import BadInput
 
 CHUNK = 1 << 20
@@ -37,6 +38,8 @@ class Root:
         self.local = "file" in (
             self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,)
         )
+        if not self.local:
+            self.fs = Remote(self.fs)
 
     def path(self, *parts: str) -> str:
         """The path of something below the root, as the file system knows it."""
@@ -74,6 +77,17 @@ class Root:
             return json.loads(self.fs.cat_file(self.path(*name.split("/"))))
         except (FileNotFoundError, ValueError):
             return None
+
+    def reachable(self) -> bool:
+        """Whether the store can be asked at all."""
+        try:
+            self.fs.invalidate_cache()
+            self.fs.info(self.root)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
 
     def probe(self) -> None:
         """Make sure the store can be written.

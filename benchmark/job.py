@@ -12,7 +12,7 @@ from benchmark.assignment import Assignment
 from benchmark.config import Resources, Sweep
 from benchmark.grid import expand, expand_studies
 from benchmark.plan import Context, Node, Plan, build
-from benchmark.refusals import check_corpus, check_lengths, check_names, check_works, named
+from benchmark.refusals import check_corpus, check_devices, check_lengths, check_names, check_works, named
 from benchmark.store import Scan, Store
 from methods import pretrained, registry
 from methods.method import Method
@@ -149,6 +149,7 @@ def resolve(
         for name in sorted({name for work in (*everything, *studies) for name in work.models()})
     }
     check_works(sweep, [*configured, *studies], tasks, model, models)
+    check_devices(sweep)
     data = _data_source(sweep)
     corpus = sweep.corpus.located(sweep.folder) if sweep.corpus else None
     training = environment.resolve(sweep.train, sweep.resources.gpu)

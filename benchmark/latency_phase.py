@@ -18,9 +18,21 @@ from tasks.errors import BadInput
 
 
 def measure(
-    job: Job, settings: LatencySettings, manifest: Manifest, scan: Scan, console: Console
+    job: Job, settings: LatencySettings, manifest: Manifest, scan: Scan, console: Console, *, wait: float
 ) -> Manifest:
-    """Measure the latencies that are missing; scores do not wait for them, so a failure is only said."""
+    """Measure the latencies that are missing; scores do not wait for them, so a failure is only said.
+
+    Args:
+        job: the sweep.
+        settings: batch sizes, length, repeats.
+        manifest: names the machines that have been measured.
+        scan: the records, whose architectures are timed.
+        console: where it is said.
+        wait: seconds to wait for a node on which nothing else runs.
+
+    Returns:
+        The manifest, with the machine where it was measured.
+    """
     from ray.exceptions import RayError
 
     records = _rows(job, scan)
@@ -32,7 +44,7 @@ def measure(
             # Said once: a line that moves would be something else running.
             console.print("[dim]measuring latency, nothing else running[/]")
         known = {name: set(latency.load(job.store, records, settings, name)) for name in manifest.machines}
-        timed = _on_an_idle_node(wanted, known, settings, device, threads)
+        timed = _on_an_idle_node(wanted, known, settings, device, threads, wait)
     except (BadInput, RuntimeError, RayError) as error:
         # Ray puts a remote traceback first and the error itself last.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
@@ -66,6 +78,7 @@ def _on_an_idle_node(
     settings: LatencySettings,
     device: str,
     threads: int,
+    wait: float,
 ) -> list[Latency]:
     """Time models in a task that holds all CPUs of its node, so that nothing else of ours runs there.
 
@@ -75,8 +88,14 @@ def _on_an_idle_node(
         settings: batch sizes, length, repeats.
         device: where to run.
         threads: CPU threads.
+        wait: seconds to wait for such a node.
+
+    Raises:
+        BadInput: there is none.
     """
     import ray
+    from ray.util.placement_group import placement_group, remove_placement_group
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
     from benchmark import cluster
 
@@ -87,8 +106,19 @@ def _on_an_idle_node(
     if not nodes:
         raise BadInput("latency: no node with a GPU is left to measure on; run again, or set `latency: null`")
     cpus = max(node.get("CPU", 0) for node in nodes)
-    task = ray.remote(num_cpus=cpus, num_gpus=gpus)(_time_missing)
-    return ray.get(task.remote(dict(wanted), dict(known), settings, device, threads))
+    idle = placement_group([{"CPU": cpus} | ({"GPU": gpus} if gpus else {})])
+    try:
+        if not idle.wait(wait):
+            raise BadInput(
+                f"other work holds CPUs of every node, and {wait:g} s (--wait) have not changed it; run the "
+                "same command again when the cluster is idle"
+            )
+        task = ray.remote(num_cpus=cpus, num_gpus=gpus)(_time_missing).options(
+            scheduling_strategy=PlacementGroupSchedulingStrategy(idle)
+        )
+        return ray.get(task.remote(dict(wanted), dict(known), settings, device, threads))
+    finally:
+        remove_placement_group(idle)
 
 
 def _time_missing(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import latency
+from benchmark import latency, origins
 from benchmark.fingerprint import fingerprint
 from benchmark.manifest import Manifest
 from benchmark.store import Store
@@ -55,6 +55,7 @@ def publish(
     """
     records = list(records)
     manifest = _with_start_models(manifest, records)
+    manifest = manifest.model_copy(update={"notes": (*manifest.notes, *origins.replaced(records))})
     rows = manifest.rows()
     trials = [record for record in records if record.fingerprint in rows]
     failures = store.failures(rows.keys() - {record.fingerprint for record in trials})

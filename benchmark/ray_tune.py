@@ -207,11 +207,14 @@ class _Handler(_Unsaved, tune.Callback):
         attempt = self.attempts[trial.config["attempt"]]
         node = attempt.node
         error = trial.get_pickled_error()
-        if self._is_whole(attempt):
-            # It died between writing its record and saying so.
-            self.ended(Outcome(node.fingerprint, attempt.id, "done"))
-            return
-        started = self.store.started(node.fingerprint, attempt.id)
+        try:
+            if self._is_whole(attempt):
+                # It died between writing its record and saying so.
+                self.ended(Outcome(node.fingerprint, attempt.id, "done"))
+                return
+            started = self.store.started(node.fingerprint, attempt.id)
+        except OSError:  # A store that cannot be reached knows nothing of it; Tune lets no exception through.
+            started = None
         # The worker ends itself at the deadline, so one that died before it was killed by something else.
         if started and time.time() >= started["deadline"] - _CLOCK_SECONDS:
             kind: FailureKind = "timeout"
@@ -263,6 +266,8 @@ class _Handler(_Unsaved, tune.Callback):
                 self._complete(outcome)
             elif now < until:
                 self.unseen.append((outcome, until))
+            elif not self.store.reachable():
+                self.unseen.append((outcome, time.monotonic() + _APPEARS_SECONDS))
             else:
                 raise BadInput(
                     f"output {self.store.url}: the worker of {node.name} says it is done, but its record is "

@@ -83,6 +83,28 @@ def check_works(
             raise BadInput(f"{sweep.source.where(())}: {work.label}: {error}") from None
 
 
+def check_devices(sweep: Sweep) -> None:
+    """Refuse a GPU that trials use and do not reserve, and one that they reserve and do not use.
+
+    Without a share Ray would start a trial for every CPU, all of them on the first GPU.
+
+    Raises:
+        BadInput: with the key and what to write.
+    """
+    device, resources = sweep.train.device, sweep.resources
+    for name in ("", *resources.methods):
+        key = ("resources", "methods", name, "gpu") if name else ("resources", "gpu")
+        gpus = resources.of(name).gpu
+        if device == "cuda" and gpus == 0:
+            advice = "say how much of one a trial gets, e.g. gpu: 1, or leave train.device at auto"
+        elif device in ("cpu", "mps") and gpus > 0:
+            advice = "nothing would run on it; say gpu: 0, or leave train.device at auto"
+        else:
+            continue
+        where = sweep.source.where(key if name else ("train", "device"))
+        raise BadInput(f"{where}: train.device is {device}, and {'.'.join(key)} is {gpus:g}: {advice}")
+
+
 def check_corpus(sweep: Sweep, plan: Plan) -> None:
     """Refuse works that learn from text where the sweep has none.
 

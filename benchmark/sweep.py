@@ -8,20 +8,20 @@ from dataclasses import dataclass, field, replace
 from rich.console import Console
 from rich.markup import escape
 
-from benchmark import latency_phase, orphans
+from benchmark import latency_phase, origins, orphans
 from benchmark.digest import digest
 from benchmark.interrupts import Interrupts, interruptible
 from benchmark.job import Job
 from benchmark.manifest import Manifest, describe
 from benchmark.plan import Node
 from benchmark.publish import Published, publish
+from benchmark.reruns import to_make_again
 from benchmark.running import run_nodes
 from benchmark.store import Scan, has_result
 from benchmark.studies import PublishedStudy, find_report, publish_studies
 from benchmark.tracking import RunIdentity, Session
 from reports.record import Failure, Record
 from tasks.cache import cache_folder
-from tasks.errors import BadInput, did_you_mean
 from tasks.seeds import Seeds
 
 
@@ -36,9 +36,9 @@ class Options:
     cpus: int | None = None
     """CPUs of a Ray of our own; all of the machine when None."""
     wait: float = 600
-    """Seconds to wait for an autoscaler to make room."""
+    """Seconds to wait for room: for an autoscaler, and for a node that is idle enough to measure latency."""
     rerun: Sequence[str] = ()
-    """Labels whose records are made again."""
+    """Labels whose records are made again, with all that is built on them."""
     redo: Mapping[str, float] = field(default_factory=dict)
     """Records that do not count, as `ended` by fingerprint; each is replaced once its node has run again."""
     night: str | None = None
@@ -94,9 +94,7 @@ def _run(job: Job, console: Console, options: Options, interrupts: Interrupts) -
     manifest = describe(job, options.command, known.machines if known else (), options.night)
     wanted = _wanted(manifest, options)
     missing = job.missing(scan, wanted & job.plan.studies if options.study else wanted)
-    # A study of some tasks or seeds leaves the sweep's rows as they are.
-    wider = known if known and options.study and known.rows().keys() - manifest.rows().keys() else None
-    kept = wider.with_studies(manifest) if wider else manifest
+    kept = _kept(manifest, known, options.study)
     # Written before the work, so that `status` and `logs` can follow it.
     if kept != known:
         kept.write(job.store)
@@ -107,14 +105,13 @@ def _run(job: Job, console: Console, options: Options, interrupts: Interrupts) -
             orphans.remove(job.store, job.plan.nodes.keys(), scan.records)
             manifest, scan = _work(job, missing, manifest, session, console, options, interrupts)
         records = list(scan.records.values())
-        shown = wider.with_studies(manifest) if wider else manifest
-        rows = list(shown.scan(job.store).records.values()) if wider else records
+        shown = _kept(manifest, known, options.study)
+        rows = records if shown is manifest else list(shown.scan(job.store).records.values())
         pairs = [(method.label, task.name) for method in shown.sweep.methods for task in shown.sweep.tasks]
         published = publish(job.store, shown, rows, links=session.links(pairs))
         studies = publish_studies(job.store, manifest, records)
         failures = job.store.failures(job.plan.nodes.keys() - scan.records.keys())
-        outcomes = (records, list(failures.values()))
-        warning = session.finish(*outcomes, published.board, published.folder, studies)
+        warning = session.finish(records, list(failures.values()), published.board, published.folder, studies)
     except BaseException:
         # Also a cluster without room or a store that a node cannot see: no run stays open in MLflow.
         session.interrupt()
@@ -128,10 +125,17 @@ def _run(job: Job, console: Console, options: Options, interrupts: Interrupts) -
         ran=sum(1 for key in missing if key in scan.records),
         cached=sum(1 for key in wanted if key in scan.records and key not in missing),
         failures=failures,
-        tracking=session.place.shown,
+        tracking=session.tracking.shown,
         wanted=wanted,
         studies=studies,
     )
+
+
+def _kept(manifest: Manifest, known: Manifest | None, study: str | None) -> Manifest:
+    """The manifest that the output has in the end: a study of some tasks or seeds drops none of its rows."""
+    if known and study and known.rows().keys() - manifest.rows().keys():
+        return known.with_studies(manifest)
+    return manifest
 
 
 def _wanted(manifest: Manifest, options: Options) -> frozenset[str]:
@@ -161,7 +165,9 @@ def _work(
         scan = _scan(job, options)
         if job.sweep.latency and not options.study:
             with session.paused():
-                manifest = latency_phase.measure(job, job.sweep.latency, manifest, scan, console)
+                manifest = latency_phase.measure(
+                    job, job.sweep.latency, manifest, scan, console, wait=options.wait
+                )
     return manifest, scan
 
 
@@ -236,23 +242,19 @@ def _with_reruns(job: Job, options: Options) -> Options:
 
     Old records stay until they are replaced.
     """
-    labels = {method.label for method in job.methods}
-    labels |= {job.plan.nodes[key].label for key in job.plan.studies}
-    for label in options.rerun:
-        if label not in labels:
-            raise BadInput(f"--rerun {label}: no such label in this sweep; {did_you_mean(label, labels)}")
-    again = {key for key, node in job.plan.nodes.items() if node.label in options.rerun}
-    if not again | job.plan.asked:
-        return options
-    records = job.store.scan(again | job.plan.asked).records
-    ended = {key: one.ended for key, one in records.items() if key in again or not has_result(one)}
-    return replace(options, redo={**options.redo, **ended})
+    redo = {**options.redo, **to_make_again(job, options.rerun)}
+    if job.plan.asked:
+        kept = job.store.scan(job.plan.asked).records
+        redo |= {key: record.ended for key, record in kept.items() if not has_result(record)}
+    return replace(options, redo=redo)
 
 
 def _report_scan(job: Job, scan: Scan, console: Console) -> None:
     for key, reason in scan.damaged.items():
         message = escape(f"damaged record of {job.plan.nodes[key].name}: {reason}; it is made again")
         console.print(f"[yellow]{message}[/]", soft_wrap=True)
+    for sentence in origins.replaced(scan.records.values()):
+        console.print(f"[yellow]{escape(sentence)}[/]", soft_wrap=True)
     older = sum(
         1
         for key, record in scan.records.items()

@@ -8,8 +8,6 @@ import gc
 import random
 import shutil
 import socket
-import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -25,8 +23,10 @@ from benchmark import environment, measure
 from benchmark.assignment import Assignment, Outcome
 from benchmark.digest import digest
 from benchmark.failing import PrerequisiteFailed, write_failure
+from benchmark.origins import result_digest
 from benchmark.resuming import Resuming
 from benchmark.scoring import require_finite, score_variants
+from benchmark.scratch import scratch
 from benchmark.store import Store
 from benchmark.trial_log import trial_log
 from methods import checkpoint, registry
@@ -60,8 +60,8 @@ def execute(assignment: Assignment, report: Report = lambda step, metrics: None)
         store.begin(assignment.fingerprint, assignment.attempt, facts)
         faulthandler.dump_traceback_later(assignment.timeout, exit=True, file=log)
         try:
-            with tempfile.TemporaryDirectory(prefix="leanboard-") as folder:
-                _Trial(assignment, store, Path(folder), report, started).carry_out()
+            with scratch() as folder:
+                _Trial(assignment, store, folder, report, started).carry_out()
             return Outcome(assignment.fingerprint, assignment.attempt, "done", seconds=time.time() - started)
         except BaseException as error:
             traceback.print_exc()
@@ -89,6 +89,7 @@ class _Trial:
         self.device = torch.device(assignment.training.device)
         self.model = assignment.model.on_this_machine()
         self.teacher: Collapse | None = None
+        self.origins: dict[str, str] = {}
         self.resuming = Resuming(store, assignment.fingerprint)
 
     def carry_out(self) -> Record:
@@ -193,10 +194,11 @@ class _Trial:
         """What a run has whether it belongs to a task or to the whole sweep."""
         a = self.assignment
         results: dict[str, Path] = {}
-        origins: dict[str, float] = {}
+        ended: dict[str, float] = {}
         for name, key in a.needs.items():
             record = self._record_of(name, key, fetching="result")
-            origins[name] = record.ended
+            ended[name] = record.ended
+            self.origins[key] = result_digest(record)
             results[name] = self.store.fetch(record, "result")
             self.teacher = record.choice_collapse or record.teacher_collapse or self.teacher
         if self.teacher and self.teacher.collapsed and a.collapsed_teacher == "fail":
@@ -216,7 +218,7 @@ class _Trial:
             "folder": self.folder / "artifacts",
             "corpus": CorpusAccess(a.corpus, cache_folder(), a.offline) if a.corpus else None,
             "notes_of": {name: self._record_of(name, key).notes for name, key in a.reads.items()},
-            "resume": self.resuming.open(type(self.work).__module__, origins),
+            "resume": self.resuming.open(type(self.work).__module__, ended),
             "report": self.report,
         }
 
@@ -270,6 +272,7 @@ class _Trial:
             peak_memory_bytes=measure.peak_memory(self.device),
             environment=self._environment(),
             digest=digest(type(self.work).__module__),
+            origins=self.origins,
             started=self.started,
             ended=time.time(),
             **outcome,
@@ -304,5 +307,7 @@ def _free_memory() -> None:
     gc.collect()
     # What is left are modules, half a million objects that every later collection would visit again.
     gc.freeze()
-    if "torch" in sys.modules and torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    if torch.cuda.is_available():
+        # A GPU that is lost says so here once more; the trial's own failure is written down already.
+        with contextlib.suppress(RuntimeError):
+            torch.cuda.empty_cache()

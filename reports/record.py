@@ -119,6 +119,8 @@ class Record(_Frozen):
     """Versions, host, processor and GPU model, git commit and dirty flag, precision, device."""
     digest: str = ""
     """The environment digest: sources that took part and versions of the numerical libraries."""
+    origins: dict[str, str] = Field(default_factory=dict)
+    """Digest of the files it started from, by fingerprint of the prerequisite."""
     started: float
     """Unix time in seconds."""
     ended: float

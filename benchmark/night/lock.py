@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 import threading
 import time
@@ -20,8 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from benchmark.processes import Process
 from benchmark.store import Store
 from tasks.errors import BadInput
 
@@ -109,13 +107,7 @@ def _is_ours(store: Store, own: dict[str, Any]) -> bool:
 def _is_abandoned(holder: dict[str, Any]) -> bool:
     if time.time() - holder.get("renewed", 0.0) > ABANDONED_SECONDS:
         return True
-    if holder.get("machine") != _machine():
-        return False
-    try:
-        # Process numbers are used again; the time of birth tells them apart.
-        return abs(psutil.Process(holder["pid"]).create_time() - holder["born"]) > 1
-    except psutil.NoSuchProcess:
-        return True
+    return Process(holder.get("machine", ""), holder.get("pid", 0), holder.get("born", 0.0)).dead
 
 
 def _own_mark() -> dict[str, Any]:
@@ -123,21 +115,10 @@ def _own_mark() -> dict[str, Any]:
     return {
         "token": uuid.uuid4().hex,
         "host": socket.gethostname(),
-        "machine": _machine(),
-        "pid": os.getpid(),
-        "born": psutil.Process().create_time(),
+        **Process.own()._asdict(),
         "since": now,
         "renewed": now,
     }
-
-
-def _machine() -> str:
-    """What makes a process number mean something: the host, its boot, and the container's own numbering."""
-    parts = [socket.gethostname()]
-    with contextlib.suppress(OSError):
-        parts += [Path("/proc/sys/kernel/random/boot_id").read_text().strip()]
-        parts += [str(Path("/proc/self/ns/pid").readlink())]
-    return " ".join(parts)
 
 
 def _held(store: Store, holder: dict[str, Any]) -> str:

@@ -68,7 +68,9 @@ def _carry_out(job: Job, console: Console, options: Options, refresh: Refresh) -
     trials = [result.records[key] for key in job.plan.rows if key in result.records]
     tasks = {task.name: task for task in result.manifest.sweep.tasks}
     scored = nights.score(job.store, trials)
-    before = earlier.scored(job.store) if earlier else {}
+    labels = {key: job.plan.nodes[key].label for key in job.plan.rows}
+    before = earlier.scored(job.store, labels) if earlier else {}
+    earlier = earlier.under(labels) if earlier else None
     with console.status("comparing with the last published night"):
         found = changes(before, scored, tasks.values(), made_again(earlier, trials)) if earlier else []
     suspicious = [change for change in found if change.suspicious]

@@ -16,6 +16,7 @@ import hashlib
 import io
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,13 +86,41 @@ class Night(_Frozen):
     """Regressions of earlier nights that have not been made good."""
     files: dict[str, File]
 
-    def scored(self, store: Store) -> dict[str, Scored]:
-        """Predictions by task, from files already verified by `last`."""
-        return {
-            name.removesuffix(".npz"): _unpack(store.fs.cat_file(store.path(FOLDER, self.name, name)))
-            for name in self.files
-            if name.endswith(".npz")
+    def scored(self, store: Store, labels: Mapping[str, str]) -> dict[str, Scored]:
+        """Predictions by task, from files already verified by `last`, under today's labels as for `under`."""
+        found, names = {}, self._todays(labels)
+        for name in self.files:
+            if name.endswith(".npz"):
+                task = name.removesuffix(".npz")
+                one = _unpack(store.fs.cat_file(store.path(FOLDER, self.name, name)))
+                predicted = {
+                    (names.get((task, label), label), seed): classes
+                    for (label, seed), classes in one.predicted.items()
+                }
+                found[task] = replace(one, predicted=predicted)
+        return found
+
+    def under(self, labels: Mapping[str, str]) -> Night:
+        """Return the same night under the labels that its trials have today.
+
+        Args:
+            labels: today's label by fingerprint. A sweep may write the same trial in another way, a number by
+                task for one, and gives it another label then.
+        """
+        names = self._todays(labels)
+        changed = {
+            part: tuple(
+                one.model_copy(update={"label": names.get((one.task, one.label), one.label)})
+                for one in getattr(self, part)
+            )
+            for part in ("trials", "findings", "still_lost")
         }
+        return self.model_copy(update=changed)
+
+    def _todays(self, labels: Mapping[str, str]) -> dict[tuple[str, str], str]:
+        """Today's label by task and label of this night."""
+        known = (trial for trial in self.trials if trial.fingerprint in labels)
+        return {(trial.task, trial.label): labels[trial.fingerprint] for trial in known}
 
 
 def next_name(store: Store) -> str:

@@ -35,8 +35,9 @@ class Outdated:
         self.refresh = refresh
         known = store.read_json(FILE) or {}
         self.same_night = known.get("night") == night
-        self.began = known.get("began", time.time()) if self.same_night else time.time()
-        """Of the night; what has ended since was made tonight."""
+        resumed = self.same_night or not known.get("over", True)
+        self.began = known.get("began", time.time()) if resumed else time.time()
+        """Of the night, or of a killed one that it resumes after midnight; what ended since is tonight's."""
         self._known: dict[str, dict[str, Any]] = known.get("records", {})
 
     @property
@@ -82,12 +83,14 @@ class Outdated:
                 waiting[key] = entry
         self._known = waiting
         if waiting:
-            self._write()
+            self._write(over=True)
         elif self.store.fs.exists(self.store.path(*FILE.split("/"))):
             self.store.fs.rm_file(self.store.path(*FILE.split("/")))
 
-    def _write(self) -> None:
-        self.store.write_json(FILE, {"night": self.night, "began": self.began, "records": self._known})
+    def _write(self, *, over: bool = False) -> None:
+        """Write down what waits; a night that is `over` is not resumed by the next one."""
+        content = {"night": self.night, "began": self.began, "over": over, "records": self._known}
+        self.store.write_json(FILE, content)
 
 
 def _entry(record: Record, known: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ TAG_LENGTH = 8000
 NAME_LENGTH = 250
 _ENTITIES = 100  # Of params or tags in a batch.
 _METRICS = 1000
-_PAGE = 1000
+_PAGE = 100
 
 Point = tuple[str, float, int, int]
 """Metric name, value, time in milliseconds, step."""

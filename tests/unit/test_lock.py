@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from benchmark.night import lock
 from benchmark.night.lock import FILE, locked
@@ -107,14 +108,14 @@ def test_a_damaged_lock_is_taken_over(store):
 def test_a_store_without_exclusive_creation_still_locks(monkeypatch):
     monkeypatch.setattr(lock, "_SETTLE_SECONDS", 0.05)
     store = Store("memory://lock-tests/plain")
-    plain = type(store.fs).pipe_file
+    plain = MemoryFileSystem.pipe_file
 
     def pipe_file(self, path, value, mode="overwrite", **options):
         if mode == "create":
             raise NotImplementedError
         return plain(self, path, value, **options)
 
-    monkeypatch.setattr(type(store.fs), "pipe_file", pipe_file)
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", pipe_file)
     with locked(store), pytest.raises(BadInput), locked(store):
         pass
     assert store.read_json(FILE) is None

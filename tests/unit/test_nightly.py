@@ -48,9 +48,9 @@ class World:
     ran: list[str] = field(default_factory=list)
     clock: itertools.count = field(default_factory=lambda: itertools.count(1_780_000_000))
 
-    def job(self, seeds: int = 5, limit: int | None = None) -> Job:
+    def job(self, seeds: int = 5, limit: int | None = None, kd: object = "kd") -> Job:
         data = {"name": "nights", "model": "tiny", "data": "bundled", "tasks": ["sst2", "rte"]}
-        data |= {"methods": ["finetune", "random-heads", "kd"], "latency": None}
+        data |= {"methods": ["finetune", "random-heads", kd], "latency": None}
         config = make_sweep(data | {"seeds": seeds, "limit": limit})
         configured, tasks = expand(config), [task_registry.task(name) for name in config.tasks]
         training = Training(device="cpu", precision="fp32")
@@ -136,7 +136,7 @@ class _Deaf:
     """Stands for the MLflow session."""
 
     def __init__(self, *_) -> None:
-        self.place = SimpleNamespace(shown="nowhere")
+        self.tracking = SimpleNamespace(shown="nowhere")
 
     def start(self) -> None: ...
     def links(self, pairs) -> dict: ...
@@ -168,7 +168,7 @@ def test_the_first_night_runs_everything_and_is_published(world):
     found, damaged = nights.last(world.job().store)
     assert (found.name, damaged) == (outcome.name, [])
     assert len(found.trials) == TRIALS
-    scored = found.scored(world.job().store)
+    scored = found.scored(world.job().store, {})
     record = outcome.trials[0]
     was = scored[record.task].points((record.label, record.seed), record.primary)
     assert was == pytest.approx(100 * record.scores[record.primary])
@@ -215,6 +215,18 @@ def test_refresh_all_makes_everything_again(world):
     assert len(outcome.changes) == 6
     assert all(change.estimate.identical for change in outcome.changes)
     assert outcome.exit_code == 0
+
+
+def test_a_row_written_in_another_way_is_compared_with_itself(world):
+    rates = {"learning_rate": 2e-4}, {"learning_rate": {"sst2": 2e-4, "rte": 2e-4}}
+    one, other = ({"kd": rate} for rate in rates)
+    night(world, kd=one)
+    world.code[KD] = "2"
+    outcome = night(world, kd=other)
+    assert (outcome.exit_code, outcome.published) == (0, True)
+    assert {change.label for change in outcome.changes} == {"kd:learning_rate=by-task"}
+    assert len(outcome.changes) == 2
+    assert "Not compared" not in said(outcome)
 
 
 def test_a_real_loss_is_confirmed_by_fresh_seeds(world):
@@ -390,7 +402,23 @@ def test_an_interrupted_night_that_makes_everything_again_keeps_what_it_made(tmp
     again = outdated.Outdated(store, "tonight", "all")
     again.add(plan, made)
     assert again.redo == {}
-    tomorrow = outdated.Outdated(store, "tomorrow", "all")
-    monkeypatch.setattr(tomorrow, "began", time.time() + 2)
-    tomorrow.add(plan, made)
-    assert tomorrow.redo.keys() == {"new"}
+    # Midnight has passed: it is still the night that was interrupted, until one has come to its end.
+    after_midnight = outdated.Outdated(store, "tomorrow", "all")
+    after_midnight.add(plan, made)
+    assert after_midnight.redo == {}
+    after_midnight.settle(made)
+    later = outdated.Outdated(store, "the day after", "all")
+    monkeypatch.setattr(later, "began", time.time() + 2)
+    later.add(plan, made)
+    assert later.redo.keys() == {"new"}
+
+
+def test_a_night_that_ended_with_a_failure_is_not_resumed_by_the_next_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(outdated, "digest", lambda module: "now")
+    store, plan = Store(str(tmp_path)), SimpleNamespace(nodes={"bad": SimpleNamespace(work=0, builds_on=())})
+    records = {"bad": SimpleNamespace(digest="now", ended=1.0, files={})}
+    tonight = outdated.Outdated(store, "tonight", "all")
+    tonight.add(plan, records)
+    tonight.settle(records)
+    assert outdated.Outdated(store, "tonight", "all").began == tonight.began
+    assert outdated.Outdated(store, "tomorrow", "all").began > tonight.began

@@ -22,9 +22,13 @@ class Store:
 
     def __init__(self) -> None:
         self.shown: set[str] = set()
+        self.there = True
 
     def holds(self, fingerprint, replaced=None):
         return fingerprint in self.shown
+
+    def reachable(self):
+        return self.there
 
 
 class Silent:

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+from small_plans import record
+
+from benchmark import origins
+from reports.record import File, Record
+
+
+def start(weights: str, **changes) -> Record:
+    """The start model of a seed, of these weights."""
+    files = {"result/model": File(path="a/result/model", size=1, sha256=weights)}
+    files["predictions.parquet"] = File(path="a/predictions.parquet", size=1, sha256=weights * 2)
+    return record({"method": "finetune"}, label="finetune", files=files, **changes)
+
+
+def trial(of: Record) -> Record:
+    digest = {of.fingerprint: origins.result_digest(of)}
+    return record({"method": "kd"}, label="kd", origins=digest)
+
+
+def test_a_start_model_that_came_out_the_same_changes_nothing():
+    assert origins.replaced([start("one"), trial(start("one", ended=9.0))]) == []
+
+
+def test_one_that_came_out_different_is_said_with_what_to_do():
+    (said,) = origins.replaced([start("two"), trial(start("one"))])
+    assert said.startswith("1 trials, kd.rte.1 for one, started from a finetune that has been made again")
+    assert "--rerun finetune" in said
+
+
+@pytest.mark.parametrize("known", [[], [start("one").model_copy(update={"fingerprint": "o" * 64})]])
+def test_records_without_an_origin_or_without_the_start_model_are_in_order(known):
+    assert origins.replaced([*known, trial(start("one"))]) == []
