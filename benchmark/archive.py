@@ -34,8 +34,8 @@ _LATENCY = re.compile(r"latency/[0-9a-f]+\.json")
 _INSIDE = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[^\\]+")
 """A relative path that stays in its folder."""
 
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError)
-"""What reading a member raises where bytes of the archive are lost or changed."""
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError)
+"""What reading a member raises where bytes of the archive are lost, changed or encrypted."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,20 @@ def pack(store: Store, manifest: Manifest, target: Path) -> Packed:
     return Packed(len(found), target.stat().st_size)
 
 
-def unpack(archive: Path, store: Store, wanted: Iterable[str] | None = None) -> int:
-    """Bring the records of an archive into a store that has none of that fingerprint; return how many.
+@dataclass(frozen=True)
+class Unpacked:
+    """What became of an archive's records."""
+
+    new: int
+    """Brought into the store."""
+    there: int
+    """Wanted, and in the store already."""
+    total: int
+    """In the archive, wanted or not."""
+
+
+def unpack(archive: Path, store: Store, wanted: Iterable[str] | None = None) -> Unpacked:
+    """Bring the records of an archive into a store that has none of that fingerprint.
 
     Args:
         archive: a file that `pack` wrote.
@@ -94,8 +106,7 @@ def unpack(archive: Path, store: Store, wanted: Iterable[str] | None = None) -> 
         BadInput: it is no archive of records, or a file in it is damaged.
     """
     with _opened(archive) as content, tempfile.TemporaryDirectory(prefix="leanboard-") as folder:
-        names = [name for name in content.namelist() if name.endswith("/record.json")]
-        inside = {name.split("/")[1]: name for name in names}
+        inside = _inside(content)
         keys = inside.keys() if wanted is None else inside.keys() & set(wanted)
         new = sorted(keys - store.scan(keys).records.keys())
         for key in new:
@@ -112,7 +123,45 @@ def unpack(archive: Path, store: Store, wanted: Iterable[str] | None = None) -> 
         for name in content.namelist():
             if _LATENCY.fullmatch(name) and not store.fs.exists(store.path(name)):
                 store.write_bytes(name, _read(content, name))
-    return len(new)
+    return Unpacked(len(new), len(keys) - len(new), len(inside))
+
+
+def differences(archive: Path, decides: Mapping[tuple[str, str, int], Mapping[str, Any]]) -> list[str]:
+    """Return the parts in which trials of an archive differ from others of their label, task and seed.
+
+    Args:
+        archive: a file that `pack` wrote.
+        decides: what decides a trial, by label, task and seed.
+    """
+    found: set[str] = set()
+    with _opened(archive) as content:
+        for key, name in _inside(content).items():
+            record = _record(archive, key, _read(content, name))
+            own = decides.get((record.label, record.task, record.seed))
+            if own is not None:
+                here, there = _leaves(own), _leaves(record.decides)
+                found |= {name for name in here.keys() | there.keys() if here.get(name) != there.get(name)}
+    # What a trial starts from differs for one of the other reasons.
+    return sorted(name for name in found if not name.startswith("needs.")) or sorted(found)
+
+
+def _leaves(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted key."""
+    found: dict[str, Any] = {}
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            found |= _leaves(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def _inside(content: zipfile.ZipFile) -> dict[str, str]:
+    """Names of the record.json files by fingerprint."""
+    names = content.namelist()
+    if FILE not in names:
+        raise BadInput(f"{content.filename}: is no archive that `leanboard export` wrote: it holds no {FILE}")
+    return {name.split("/")[1]: name for name in names if name.endswith("/record.json")}
 
 
 def open_archive(archive: Path) -> tuple[Store, Manifest]:

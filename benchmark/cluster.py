@@ -47,6 +47,8 @@ def connected(address: str | None, *, offline: bool, cpus: int | None = None) ->
     Raises:
         BadInput: there is no cluster at the address, or it is one of Ray Client.
     """
+    if address and cpus:
+        raise BadInput(f"--cpus {cpus}: the Ray at {address} knows its CPUs; leave --cpus or --address out")
     # Ray Client would run Tune in another process, without the driver's queue, mirror and signals.
     if address and address.startswith("ray://"):
         raise BadInput(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, PositiveInt, PrivateAttr, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PositiveInt, PrivateAttr, Tag, field_validator
 
 from benchmark.yaml_source import YamlSource
 from methods.settings import Settings, Training, number_or_by_task
@@ -16,6 +16,25 @@ Limits = Annotated[
     Annotated[Limit | None, Tag("number")] | Annotated[dict[str, Limit], Tag("by task")],
     Discriminator(number_or_by_task),
 ]
+
+
+def _one_entry(entry: Any) -> Any:
+    """Say in one sentence what pydantic says once for each branch of the union."""
+    if isinstance(entry, str):
+        return entry
+    if not isinstance(entry, dict):
+        raise ValueError(f"takes a name or {{name: {{field: value}}}}, not {entry!r}")
+    for name, fields in entry.items():
+        if fields is None or isinstance(fields, dict):
+            continue
+        if above := [other for other, its in entry.items() if its is None]:
+            raise ValueError(f"indent {name} further: it is a field of {above[-1]}, and no method or study")
+        raise ValueError(f"write {{{name}: {{field: value}}}}, not {{{name}: {fields!r}}}")
+    return entry
+
+
+Entry = Annotated[str | dict[str, dict[str, Any] | None], BeforeValidator(_one_entry)]
+"""An entry of `methods` or `studies`: a name, or names with their fields."""
 CollapsedTeacher = Literal["mark", "redraw", "fail"]
 
 
@@ -64,10 +83,10 @@ class Sweep(Settings):
         None, description="text for pre-training: a folder of .txt files, or a data set with a text column"
     )
     tasks: tuple[str, ...] = Field(min_length=1, description="see `leanboard list tasks`")
-    methods: tuple[str | dict[str, dict[str, Any] | None], ...] = Field(
+    methods: tuple[Entry, ...] = Field(
         min_length=1, description="names or {name: {field: value}}; {field: {grid: [a, b]}} expands"
     )
-    studies: tuple[str | dict[str, dict[str, Any] | None], ...] = Field(
+    studies: tuple[Entry, ...] = Field(
         (), description="analyses with the same start models; see `leanboard list studies`"
     )
     seeds: tuple[int, ...] = Field((1, 2, 3, 4, 5), min_length=1, description="a number n means 1..n")
@@ -81,7 +100,7 @@ class Sweep(Settings):
     resources: SweepResources = Field(default_factory=SweepResources, description="CPUs and GPUs of a trial")
     timeout: float = Field(7200, gt=0, le=1e7, description="seconds after which a trial is killed")
     baseline: str = Field("finetune", description="label every method is compared with")
-    margins: dict[str, float] = Field(
+    margins: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict, description="equivalence margins in points, by task or `overall`"
     )
     latency: LatencySettings | None = Field(default_factory=LatencySettings, description="null: not measured")
@@ -132,13 +151,6 @@ class Sweep(Settings):
         if isinstance(works, str | dict):
             raise ValueError("must be a list, e.g. [finetune, {kd: {layers: 3}}]")
         return works
-
-    @model_validator(mode="after")
-    def _margins_are_positive(self) -> Sweep:
-        for task, margin in self.margins.items():
-            if margin <= 0:
-                raise ValueError(f"margin of {task} must be above 0 points")
-        return self
 
     @property
     def source(self) -> YamlSource:

@@ -14,11 +14,17 @@ import fsspec
 
 from benchmark.remote import Remote
 from tasks.errors import BadInput
+from tasks.paths import from_home
 
 CHUNK = 1 << 20
 """Bytes read or copied at once."""
 _LONGEST = 200
 """Bytes of a log's name before its ending."""
+
+
+def absolute(output: str) -> str:
+    """Return an output as users write it as a URL or an absolute path; `~` is the home folder."""
+    return output if "://" in output else str(from_home(output).resolve())
 
 
 class Root:

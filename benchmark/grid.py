@@ -52,6 +52,7 @@ def _expand(
                         f"{source.where(at)}: {work.label} appears twice among the {key}; remove one"
                     )
                 works[work.label] = work
+                source.works[work.label] = at
     return list(works.values())
 
 
@@ -62,9 +63,6 @@ def _named(
         return [(entry, {})]
     if not entry:
         raise BadInput(f"{source.where(at)}: an empty entry among the {key}; name one or remove it")
-    for name, fields in entry.items():
-        if fields is not None and not isinstance(fields, dict):
-            raise BadInput(f"{source.where(at)}: {name}: write {{{name}: {{field: value}}}}, not {fields!r}")
     return [(name, fields or {}) for name, fields in entry.items()]
 
 

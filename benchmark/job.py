@@ -10,8 +10,9 @@ from pathlib import Path
 from benchmark import environment
 from benchmark.assignment import Assignment
 from benchmark.config import Resources, Sweep
+from benchmark.files import absolute
 from benchmark.grid import expand, expand_studies
-from benchmark.plan import Context, Node, Plan, build
+from benchmark.plan import Context, InWork, Node, Plan, build
 from benchmark.refusals import check_corpus, check_devices, check_lengths, check_names, check_works, named
 from benchmark.store import Scan, Store
 from methods import pretrained, registry
@@ -22,6 +23,7 @@ from tasks import registry as task_registry
 from tasks.cache import cache_folder
 from tasks.corpus.declaration import Corpus
 from tasks.errors import BadInput, did_you_mean
+from tasks.paths import from_home
 from tasks.task import Task
 
 REDRAWS = 3
@@ -169,13 +171,13 @@ def resolve(
     )
     try:
         plan = build(configured, tasks, sweep.seeds, context, sweep=everything, studies=studies)
+    except InWork as error:
+        raise BadInput(f"{sweep.source.where_is(error.label)}: {error}") from None
     except BadInput as error:
         raise BadInput(f"{sweep.source.where(())}: {error}") from None
     check_corpus(sweep, plan)
     check_lengths(sweep, model, models, plan, context)
-    root = output or f"runs/{sweep.name}"
-    if "://" not in root:
-        root = str(Path(root).resolve())
+    root = absolute(output or f"runs/{sweep.name}")
     return Job(
         sweep=sweep,
         methods=configured,
@@ -208,7 +210,7 @@ def _chosen(configured: list[Method], wanted: Sequence[str], baseline: str) -> l
 def _data_source(sweep: Sweep) -> str:
     if sweep.data == "bundled":
         return "bundled"
-    folder = sweep.folder / Path(sweep.data).expanduser()
+    folder = sweep.folder / from_home(sweep.data)
     if folder.is_dir():
         return str(folder.resolve())
     # A folder of that name here would be another one, or none, where workers run.

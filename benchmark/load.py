@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from benchmark import yaml_source
@@ -113,10 +112,7 @@ def apply(data: dict[str, Any], setting: str, option: str = "--set") -> None:
     if not equals or not key:
         example = "train.epochs=2" if option == "--set" else "step=0.05"
         raise BadInput(f"{option} {setting}: write KEY=VALUE, e.g. {option} {example}")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadInput(f"{option} {setting}: the value is not YAML: {error}") from None
+    value = yaml_source.parse(text, f"{option} {setting}").data
     *parents, last = key.split(".")
     for parent in parents:
         inner = data.setdefault(parent, {})

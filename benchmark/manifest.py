@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark import yaml_source
 from benchmark.config import LatencySettings
+from benchmark.files import absolute
 from benchmark.job import Job
 from benchmark.plan import NO_TASK
 from benchmark.store import Scan, Store
@@ -225,12 +226,12 @@ def open_output(target: str, output: str | None = None) -> tuple[Store, Manifest
                 f"-o {output}: an archive is unpacked below {cache_folder() / 'archives'}; leave -o out"
             )
         return open_archive(Path(target))
-    if output is None and target.endswith((".yaml", ".yml")):
+    if output is None and (target.endswith((".yaml", ".yml")) or Path(target).is_file()):
         data = yaml_source.read(Path(target)).data
         name = data.get("name") if isinstance(data, dict) else None
         output = f"runs/{name or Path(target).stem}"
     root = output or target
-    store = Store(root if "://" in root else str(Path(root).resolve()), cache_folder())
+    store = Store(absolute(root), cache_folder())
     manifest = Manifest.read(store)
     if manifest is None:
         raise BadInput(

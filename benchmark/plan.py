@@ -48,6 +48,14 @@ class Context:
         return self.limit.get(task) if isinstance(self.limit, Mapping) else self.limit
 
 
+class InWork(BadInput):
+    """Bad input in the entry of one method or study, whose label tells where it stands."""
+
+    def __init__(self, label: str, problem: str) -> None:
+        super().__init__(f"{label}: {problem}")
+        self.label = label
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """One piece of work on one task with one seed, or for the whole sweep."""
@@ -113,6 +121,16 @@ class Plan:
     def trials(self) -> Iterator[Node]:
         """The nodes that stand on the leaderboard."""
         return (node for node in self.nodes.values() if node.fingerprint in self.rows)
+
+    def needed(self, targets: Collection[str]) -> dict[str, Node]:
+        """Return the nodes of `targets` and all that they build on, done or not."""
+        wanted, stack = set[str](), list(targets)
+        while stack:
+            current = stack.pop()
+            if current not in wanted:
+                wanted.add(current)
+                stack.extend(self.nodes[current].builds_on)
+        return {key: node for key, node in self.nodes.items() if key in wanted}
 
     def keep(self, keys: Collection[str]) -> None:
         """Let the weights of these rows stay; one whose record has none is missing until it has."""
@@ -237,15 +255,18 @@ class _Layout:
         found = labelled or [method for method in self.sweep if method.name == key]
         if len(found) > 1:
             labels = " or ".join(method.label for method in found)
-            raise BadInput(f"{reader.label}: {key!r} could be {labels}; name one in full")
-        return found[0] if found else self._standard(key)
+            raise InWork(reader.label, f"{key!r} could be {labels}; name one in full")
+        try:
+            return found[0] if found else self._standard(key)
+        except BadInput as error:
+            raise InWork(reader.label, str(error)) from None
 
 
 def _check_read(work: Work, key: str, other: Work) -> None:
     try:
         work.check_read(key, other)
     except BadInput as error:
-        raise BadInput(f"{work.label}: {error}") from None
+        raise InWork(work.label, str(error)) from None
 
 
 def _decides(

@@ -80,7 +80,7 @@ def check_works(
                 work.check(task, layers)
             work.check_models(model, models)
         except BadInput as error:
-            raise BadInput(f"{sweep.source.where(())}: {work.label}: {error}") from None
+            raise BadInput(f"{sweep.source.where_is(work.label)}: {work.label}: {error}") from None
 
 
 def check_devices(sweep: Sweep) -> None:

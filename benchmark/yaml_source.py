@@ -20,6 +20,12 @@ class YamlSource:
     file: str
     data: Any
     lines: dict[KeyPath, int] = field(default_factory=dict)
+    works: dict[str, KeyPath] = field(default_factory=dict)
+    """Where methods and studies stand, by label, once they are known."""
+
+    def where_is(self, label: str) -> str:
+        """Return `file:line` of the entry that a method or study comes from."""
+        return self.where(self.works.get(label, ()))
 
     def where(self, path: KeyPath) -> str:
         """Return `file:line` of the nearest known ancestor of `path`."""
@@ -54,7 +60,7 @@ def parse(text: str, file: str) -> YamlSource:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         raise BadInput(f"{file}{line}: not valid YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # A date or a number that is none is a ValueError.
         raise BadInput(f"{file}: not valid YAML: {error}") from None
     except RecursionError:
         raise BadInput(f"{file}: nested too deeply, or an anchor that holds itself; write it out") from None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from methods import architectures
 from tasks.errors import BadInput, first_line
+from tasks.paths import from_home
 from tasks.task import Task
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def resolve(model: str, *, folder: Path, offline: bool) -> Source:
     """
     if model == "minilm":
         return Source("minilm", None, str(_packaged_minilm()))
-    local = folder / Path(model).expanduser()
+    local = folder / from_home(model)
     if local.is_dir():
         if not (local / "config.json").is_file():
             raise BadInput(

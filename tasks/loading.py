@@ -16,6 +16,7 @@ import yaml
 
 from tasks.checks import check
 from tasks.errors import BadInput, first_line
+from tasks.paths import from_home
 from tasks.task import Task
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class _Pinned:
 
 
 def _locate(task: Task, source: str) -> Path | _Pinned:
-    folder = BUNDLED if source == "bundled" else Path(source).expanduser()
+    folder = BUNDLED if source == "bundled" else from_home(source)
     if folder.is_dir():
         return folder.resolve()
     match = HUB_ID.fullmatch(source)

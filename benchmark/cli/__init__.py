@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -53,18 +53,19 @@ def main() -> None:
     try:
         app()
     except BadInput as error:
-        from rich.console import Console
-
-        console = Console(stderr=True)
-        for line in str(error).splitlines():
-            console.print(f"[red]error:[/] {_escaped(line)}", highlight=False, soft_wrap=True)
-        sys.exit(2)
+        _refuse(str(error))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # A file that is a folder, a disk that is full: nothing a traceback explains.
+        _refuse(str(error))
 
 
-def _escaped(text: str) -> str:
+def _refuse(problem: str) -> NoReturn:
+    from rich.console import Console
     from rich.markup import escape
 
-    return escape(text)
+    console = Console(stderr=True)
+    for line in problem.splitlines():
+        console.print(f"[red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
+    sys.exit(2)

@@ -16,6 +16,7 @@ from rich.markup import escape
 from benchmark.cli import options
 
 if TYPE_CHECKING:
+    from benchmark.manifest import Manifest
     from benchmark.store import Store
     from reports.record import Failure
 
@@ -34,9 +35,8 @@ def status(
 ) -> None:
     """Show which trials are done, failed and not run."""
     from benchmark.cli.tables import failure_lines, status_table
-    from benchmark.manifest import open_output
 
-    store, manifest = open_output(target, output)
+    store, manifest = _opened(target, output)
     scan = manifest.scan(store)
     failures = store.failures({node.fingerprint for node in manifest.nodes} - scan.records.keys())
     rows = manifest.targets()
@@ -92,10 +92,9 @@ def logs(
 ) -> None:
     """Print the log of one trial."""
     from benchmark.files import log_name
-    from benchmark.manifest import open_output
     from tasks.errors import BadInput, did_you_mean
 
-    store, manifest = open_output(output or _newest())
+    store, manifest = _opened(output or _newest())
     path = store.path("logs", log_name(trial))
     if not store.fs.exists(path):
         known = [node.name for node in manifest.nodes]
@@ -104,6 +103,7 @@ def logs(
                 f"{trial}: not run yet, or ended before it could log; {store.url} has no log of it"
             )
         raise BadInput(f"{trial}: no such trial in {store.url}; {did_you_mean(trial, known)}")
+    typer.echo(f"# {path}", err=True)
     typer.echo(store.fs.cat_file(path).decode(errors="replace"), nl=False)
 
 
@@ -114,12 +114,11 @@ def report(
 ) -> None:
     """Build the leaderboard again from the records and print it."""
     from benchmark.cli.tables import leaderboard_table
-    from benchmark.manifest import open_output
     from benchmark.publish import publish
     from benchmark.studies import publish_studies
     from benchmark.tracking import RunIdentity, Session
 
-    store, manifest = open_output(target, output)
+    store, manifest = _opened(target, output)
     scan = manifest.scan(store)
     links = Session(store, RunIdentity(manifest.sweep.name, night=manifest.night)).links(())
     published = publish(store, manifest, scan.records.values(), links=links, force=True)
@@ -146,25 +145,23 @@ def export(
     `leanboard report ARCHIVE` builds the page from it; `leanboard run SWEEP --records ARCHIVE` goes on.
     """
     from benchmark.archive import pack
-    from benchmark.manifest import open_output
     from tasks.errors import BadInput
 
     if archive.suffix != ".zip":
         raise BadInput(f"{archive}: an archive's name ends in .zip; write {archive}.zip")
-    store, manifest = open_output(target, output)
+    store, manifest = _opened(target, output)
     packed = pack(store, manifest, archive)
     typer.echo(f"{packed.records} records, {packed.bytes / 1e6:.1f} MB: {archive}")
 
 
 def sync(target: options.Target, output: options.Output = None) -> None:
     """Bring MLflow up to date with the records, e.g. after an outage; doing it twice changes nothing."""
-    from benchmark.manifest import open_output
     from benchmark.publish import publish
     from benchmark.studies import publish_studies
     from benchmark.tracking import RunIdentity, TrackingStore, Unreachable, sync
     from tasks.errors import BadInput
 
-    store, manifest = open_output(target, output)
+    store, manifest = _opened(target, output)
     keys = {node.fingerprint for node in manifest.nodes}
     records = manifest.scan(store).records
     failures = store.failures(keys - records.keys()).values()
@@ -193,10 +190,9 @@ def ui(
 ) -> None:
     """Serve the MLflow UI on a sweep's runs and print its address."""
     from benchmark.interrupts import Interrupted, interruptible
-    from benchmark.manifest import open_output
     from benchmark.tracking import TrackingStore, ui_command, ui_environment
 
-    store, _ = open_output(target, output)
+    store, _ = _opened(target, output)
     where = TrackingStore.of(store.url)
     if where.served:
         typer.echo(f"MLflow runs already: {where.shown}")
@@ -216,10 +212,40 @@ def ui(
     sys.exit(code)
 
 
+def _opened(target: str, output: str | None = None) -> tuple[Store, Manifest]:
+    """Open the output that a target means; say so where its sweep's file has changed since."""
+    from benchmark.load import load_sweep
+    from benchmark.manifest import open_output
+    from tasks.errors import BadInput
+
+    store, manifest = open_output(target, output)
+    if target.endswith((".yaml", ".yml")):
+        try:
+            now = load_sweep(target).model_dump(mode="json")
+        except BadInput:  # Somebody is writing it at this moment.
+            return store, manifest
+        changed = [key for key, value in now.items() if value != manifest.sweep.config.get(key)]
+        if changed:
+            Console(stderr=True).print(
+                f"[yellow]{escape(store.url)} was last run with other settings than are in {escape(target)} "
+                f"({', '.join(changed)}); `leanboard plan` shows what is missing[/]",
+                soft_wrap=True,
+            )
+    return store, manifest
+
+
 def _newest() -> str:
     from tasks.errors import BadInput
 
-    found = sorted(Path("runs").glob("*/manifest.json"), key=lambda path: path.stat().st_mtime)
+    found = [path.parent for path in Path("runs").glob("*/manifest.json")]
     if not found:
         raise BadInput("no sweep was run below runs/ here; name the output folder with -o")
-    return str(found[-1].parent)
+    # A resumed sweep leaves its manifest as it is, and writes logs.
+    return str(
+        max(
+            found,
+            key=lambda folder: max(
+                path.stat().st_mtime for path in (folder / "manifest.json", *folder.glob("logs/*"))
+            ),
+        )
+    )

@@ -94,12 +94,12 @@ def open_job(
     from benchmark.load import load_sweep
 
     if offline:
-        _check_tracking_is_here()
+        check_tracking_is_here()
     loaded = load_sweep(sweep, settings=settings or (), tasks=tasks or None, seeds=seeds, limit=limit)
     return resolve(loaded, output=output, methods=methods or (), offline=offline)
 
 
-def _check_tracking_is_here() -> None:
+def check_tracking_is_here() -> None:
     """Refuse a tracking server behind the network: `--offline` would not be."""
     parts = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
     if parts.scheme in ("http", "https") and parts.hostname not in ("localhost", "127.0.0.1", "::1"):

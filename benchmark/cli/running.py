@@ -176,11 +176,24 @@ def nightly(
 
 def _bring(archives: list[Path], job: Job, console: Console) -> None:
     """Take the records of this job's nodes out of archives."""
-    from benchmark.archive import unpack
+    from benchmark.archive import differences, unpack
 
     for archive in archives:
-        count = unpack(archive, job.store, job.plan.nodes.keys())
-        console.print(f"{count} records from {archive}", highlight=False, markup=False, soft_wrap=True)
+        found = unpack(archive, job.store, job.plan.nodes.keys())
+        console.print(
+            f"{archive}: {found.new} of {found.total} records taken, {found.there} there already",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+        if not found.new + found.there:
+            nodes = job.plan.nodes.values()
+            decides = {(node.label, node.task, node.seed): job.plan.decides(node) for node in nodes}
+            parts = differences(archive, decides)
+            why = (
+                f"they differ in {', '.join(parts)}" if parts else "it has no trial of these labels and seeds"
+            )
+            console.print(f"[yellow]none of them fits this sweep: {why}[/]", soft_wrap=True)
 
 
 def show_plan(
@@ -193,14 +206,19 @@ def show_plan(
 
     scan = job.scan()
     missing = job.missing(scan, targets)
+    nodes = job.plan.nodes if targets is None else job.plan.needed(targets)
+    cached = nodes.keys() & scan.records.keys() - missing.keys()
+    # Prerequisites all of whose trials are done need no record.
+    idle = len(nodes) - len(cached) - len(missing)
     expected = estimate(missing, scan.records.values(), job.plan.kept, sizes(job.plan, job.model))
     summary = {
         "sweep": job.name,
         "output": job.output,
-        "nodes": len(job.plan.nodes),
+        "nodes": len(nodes),
         "trials": len(job.plan.rows),
         "studies": len(job.plan.studies),
-        "cached": len(job.plan.nodes) - len(missing),
+        "cached": len(cached),
+        "not_needed": idle,
         "to_run": len(missing),
         "damaged": sorted(scan.damaged),
         "worker_seconds": expected.seconds,
@@ -211,10 +229,11 @@ def show_plan(
         summary["missing"] = [{"fingerprint": key, "name": node.name} for key, node in missing.items()]
         typer.echo(json.dumps(summary, indent=1))
         return
-    console.print(plan_table(job, missing))
+    console.print(plan_table(job, nodes, cached, missing))
     time = "unknown until like trials have run" if expected.seconds is None else duration(expected.seconds)
     console.print(
-        f"{len(missing)} of {len(job.plan.nodes)} nodes to run, {summary['cached']} cached. "
+        f"{len(missing)} of {len(nodes)} nodes to run, {len(cached)} cached"
+        f"{f', {idle} not needed' if idle else ''}. "
         f"Worker time: {time}. "
         f"Disk for kept weights: {expected.disk_bytes / 1e6:.0f} MB, "
         f"for cached teacher outputs at most {expected.cache_bytes / 1e6:.0f} MB.\nOutput: {job.output}",

@@ -80,7 +80,10 @@ def study(
     from benchmark.interrupts import Interrupted
     from benchmark.job import resolve
     from benchmark.manifest import describe
+    from tasks.errors import BadInput
 
+    if offline:
+        options.check_tracking_is_here()
     chosen = _study(name, fields or [])
     options_of_sweep = {"tasks": tasks or None, "model": model, "data": data, "seeds": seeds, "limit": limit}
     loaded = _with(_base(sweep, settings or [], options_of_sweep), chosen, name)
@@ -89,6 +92,14 @@ def study(
     manifest = describe(job, options.command())
     facts = next(each for each in manifest.studies if each.label == chosen.label)
     wanted = manifest.reported(facts)
+    if rerun and (dry_run or not facts.source):
+        why = "--dry-run shows what is missing" if dry_run else f"{chosen.label} has no records of its own"
+        raise BadInput(f"--rerun: {why}; leave it out")
+    if not facts.source and not wanted.keys() & job.scan().records.keys():
+        raise BadInput(
+            f"{chosen.label} reads the trials of a sweep, and {job.output} has none of them; run the sweep "
+            "first, and name it with --sweep FILE"
+        )
     if dry_run:
         show_plan(job, console, targets=wanted.keys() & job.plan.studies)
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -55,9 +55,12 @@ def _cell(row: Row | None) -> str:
     return f"{row.median:.1f} [{_STYLES[row.verdict]}]{_SIGNS[row.verdict]}[/]"
 
 
-def plan_table(job: Job, missing: Mapping[str, Node]) -> Table:
-    """Nodes by label: how many there are, cached and to run."""
-    total = Counter(node.label for node in job.plan.nodes.values())
+def plan_table(
+    job: Job, nodes: Mapping[str, Node], cached: Collection[str], missing: Mapping[str, Node]
+) -> Table:
+    """Nodes by label: how many there are, cached and to run; the rest is not needed any more."""
+    total = Counter(node.label for node in nodes.values())
+    there = Counter(nodes[key].label for key in cached)
     to_run = Counter(node.label for node in missing.values())
     on_board = {node.label for node in job.plan.trials()}
     studied = {job.plan.nodes[key].label for key in job.plan.studies}
@@ -69,10 +72,10 @@ def plan_table(job: Job, missing: Mapping[str, Node]) -> Table:
         ("cached", "right"),
         ("to run", "right"),
     ):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for label, count in total.items():
         kind = "trial" if label in on_board else "study" if label in studied else "prerequisite"
-        table.add_row(escape(label), kind, str(count), str(count - to_run[label]), str(to_run[label]))
+        table.add_row(escape(label), kind, str(count), str(there[label]), str(to_run[label]))
     return table
 
 
@@ -80,9 +83,9 @@ def status_table(manifest: Manifest, done: set[str], failed: Mapping[str, Failur
     """Trials by label and task: done, failed, not run."""
     tasks = [task.name for task in manifest.sweep.tasks]
     table = Table(title=f"{escape(manifest.sweep.name)}: done / failed / not run")
-    table.add_column("method")
+    table.add_column("method", overflow="fold")
     for task in tasks:
-        table.add_column(task, justify="right")
+        table.add_column(task, justify="right", no_wrap=True)
     trials: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for key, node in manifest.targets().items():
         trials[node.label, node.task].append(key)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.errors import BadInput
 from tasks.loading import HUB_ID, check_revision, file_digest, folder_cache, quiet, reason
+from tasks.paths import from_home
 
 
 class Corpus(BaseModel):
@@ -48,7 +49,7 @@ class Corpus(BaseModel):
         Raises:
             BadInput: it is neither.
         """
-        local = folder / Path(self.source).expanduser()
+        local = folder / from_home(self.source)
         if local.is_dir():
             return self.model_copy(update={"source": str(local.resolve())})
         match = HUB_ID.fullmatch(self.source)

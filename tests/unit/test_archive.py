@@ -10,7 +10,7 @@ import pytest
 from small_plans import leave, node_record
 from typer.testing import CliRunner
 
-from benchmark.archive import _last_name, open_archive, pack, unpack
+from benchmark.archive import Unpacked, _last_name, differences, open_archive, pack, unpack
 from benchmark.cli import app
 from benchmark.job import resolve
 from benchmark.load import make_sweep
@@ -96,9 +96,10 @@ def test_equal_records_give_an_equal_file(job, archive, tmp_path):
 
 def test_what_is_unpacked_is_whole_and_done_but_for_weights(job, archive, tmp_path):
     other = resolve(make_sweep(SWEEP), output=str(tmp_path / "other"))
-    count = unpack(archive, other.store, other.plan.nodes.keys())
+    found = unpack(archive, other.store, other.plan.nodes.keys())
     scan = other.scan()
-    assert count == len(scan.records) == len(job.plan.nodes) and not scan.damaged
+    assert found == Unpacked(new=len(job.plan.nodes), there=0, total=len(job.plan.nodes))
+    assert len(scan.records) == found.new and not scan.damaged
     assert not any(map(has_result, scan.records.values()))
     assert other.missing(scan) == {}
     before, after = job.scan().records, scan.records
@@ -108,7 +109,7 @@ def test_what_is_unpacked_is_whole_and_done_but_for_weights(job, archive, tmp_pa
     record = next(iter(after.values()))
     with other.store.open(record, "predictions.parquet") as file:
         assert file.read() == b"numbers"
-    assert unpack(archive, other.store) == 0
+    assert unpack(archive, other.store) == Unpacked(new=0, there=found.new, total=found.new)
 
 
 def test_what_needs_weights_is_made_again(job, archive, tmp_path):
@@ -117,6 +118,15 @@ def test_what_needs_weights_is_made_again(job, archive, tmp_path):
     unpack(archive, other.store, other.plan.nodes.keys())
     labels = {node.label for node in other.missing(other.scan()).values()}
     assert labels == {"random-heads", "finetune"}
+
+
+def test_what_keeps_an_archive_from_fitting_is_named(job, archive, tmp_path):
+    other = resolve(make_sweep({**SWEEP, "train": {"epochs": 2}}), output=str(tmp_path / "other"))
+    assert unpack(archive, other.store, other.plan.nodes.keys()).new == 0
+    nodes = other.plan.nodes.values()
+    decides = {(node.label, node.task, node.seed): other.plan.decides(node) for node in nodes}
+    assert differences(archive, decides) == ["train.epochs"]
+    assert differences(archive, {}) == []
 
 
 def test_a_report_needs_only_the_archive(job, archive):
@@ -180,5 +190,8 @@ def test_damage_is_refused(archive, tmp_path, job):
     with pytest.raises(BadInput, match="is damaged"):
         unpack(tmp_path / "flipped.zip", other.store)
     (tmp_path / "none.zip").write_text(json.dumps({}))
-    with pytest.raises(BadInput, match="no archive"):
-        unpack(tmp_path / "none.zip", other.store)
+    with zipfile.ZipFile(tmp_path / "another.zip", "w") as content:
+        content.writestr("a.txt", "a")
+    for name in ("none.zip", "another.zip"):
+        with pytest.raises(BadInput, match="no archive"):
+            unpack(tmp_path / name, other.store)

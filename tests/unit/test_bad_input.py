@@ -14,6 +14,7 @@ from tiny_tasks import own_cache
 from benchmark import cli, sweep
 from benchmark.job import resolve
 from benchmark.load import load_sweep
+from benchmark.manifest import describe
 from tasks.errors import BadInput
 
 SWEEP = {
@@ -100,6 +101,20 @@ def write(folder: Path, **changes) -> str:
             "greedy-heads:like=random-heads: like: 'random-heads' notes no evaluations by layer; name auber"]),
         ({"studies": [{"pruning-speed": {"lengths": [32, 600]}}]}, [
             "pruning-speed:lengths=32+600: lengths: 600 is more than the 512 tokens 'minilm' takes"]),
+        ({"methods": ["finetune", {"kd": None, "layers": 3}]}, [
+            "s.yaml:N: methods.1: indent layers further: it is a field of kd, and no method or study"]),
+        ({"methods": ["finetune", {"kd": 3}]}, ["s.yaml:N: methods.1: write {kd: {field: value}}, not {kd: 3}"]),
+        ({"methods": ["finetune", 3]}, ["s.yaml:N: methods.1: takes a name or {name: {field: value}}, not 3"]),
+        ({"methods": ["finetune", {"random-heads": {"steps": 2, "budget": {"like": "aubr"}}}]}, [
+            "random-heads:budget=like:aubr,steps=2: unknown method 'aubr'; did you mean 'auber'?"]),
+        ({"timeout": 1e10}, ["s.yaml:N: timeout: input should be less than or equal to"]),
+        ({"train": {"device": "cuda"}}, [
+            "s.yaml:N: train.device is cuda, and resources.gpu is 0: say how much of one a trial gets"]),
+        ({"train": {"device": "cpu"}, "resources": {"gpu": 1}}, ["train.device is cpu, and resources.gpu is 1"]),
+        ({"train": {"device": "cuda"}, "resources": {"gpu": 1, "methods": {"kd": {"gpu": 0}}}}, [
+            "train.device is cuda, and resources.methods.kd.gpu is 0"]),
+        ({"model": "~nobody-of-this-name/x"}, ["~nobody"]),
+        ({"data": "~nobody-of-this-name/x"}, ["data: "]),
     ],
     ids=str,
 )  # fmt: skip
@@ -117,6 +132,8 @@ def test_a_wrong_sweep(folder, refused, command, changes, fragments):
         ("name: a\nname: b\n", "s.yaml:2: key 'name' appears twice (first on line 1); remove one"),
         ("- a\n", "s.yaml: a sweep is a mapping of keys; `leanboard init` writes a commented one"),
         ("", "s.yaml: a sweep is a mapping of keys"),
+        ("name: 2024-13-45\n", "s.yaml: not valid YAML: month must be in 1..12"),
+        ("name: a\nlimit: &a [*a]\n", "s.yaml: nested too deeply"),
     ],
 )
 def test_wrong_yaml(folder, refused, text, fragment):
@@ -138,6 +155,9 @@ def test_no_such_file(refused):
         (["--set", "train.epochs"], "--set train.epochs: write KEY=VALUE"),
         (["--set", "train.epoch=1"], "train.epoch: unknown key; did you mean 'epochs'?"),
         (["--set", "train=1"], "train"),
+        (["--set", "train={epochs: 1, epochs: 2}"], "key 'epochs' appears twice"),
+        (["--set", "limit=2024-13-45"], "--set limit=2024-13-45: not valid YAML"),
+        (["--set", "limit=&a [*a]"], "nested too deeply"),
         (["--seeds", "0"], "--seeds"),
         (["--limit", "3"], "--limit"),
         (["--seed", "3"], "No such option"),
@@ -145,6 +165,51 @@ def test_no_such_file(refused):
 )
 def test_wrong_options(folder, refused, words, fragment):
     assert fragment in refused("plan", write(folder), *words)
+
+
+def test_the_line_is_that_of_the_row(folder, refused):
+    methods = ["finetune", {"kd": {"layers": 3}}, {"kd": {"layers": 99}}]
+    said = refused("plan", write(folder, methods=methods))
+    number = (
+        (folder / "s.yaml").read_text().splitlines().index("    layers: 99")
+    )  # From 0: the line above it.
+    assert f"s.yaml:{number}: kd:layers=99: layers: 99 asked for" in said
+
+
+@pytest.mark.parametrize("command", ["status", "report", "export", "ui"])
+def test_a_file_that_is_no_output(folder, refused, command):
+    (folder / "notes.md").write_text("hello")
+    words = ["x.zip"] if command == "export" else []
+    assert "nothing was run there" in refused(command, "notes.md", *words)
+
+
+def test_a_sweep_that_has_changed_since_it_was_run_is_said_to(folder, refused, capsys, monkeypatch):
+    job = resolve(load_sweep(write(folder)))
+    describe(job, "leanboard run s.yaml").write(job.store)
+    monkeypatch.setattr(sys, "argv", ["leanboard", "status", "s.yaml"])
+    for changes, fragment in (({}, None), ({"seeds": 3, "baseline": "kd:layers=3"}, "(seeds, baseline)")):
+        write(folder, **changes)
+        with pytest.raises(SystemExit, match="0"):
+            cli.main()
+        said = capsys.readouterr().err
+        assert fragment in said if fragment else said == ""
+
+
+def test_cpus_of_a_ray_that_is_there(folder, refused):
+    said = refused("run", write(folder), "--address", "127.0.0.1:1", "--cpus", "2")
+    assert "--cpus 2: the Ray at 127.0.0.1:1 knows its CPUs" in said
+
+
+def test_a_study_that_reads_trials_which_are_not_there(folder, refused):
+    words = ["study", "layerwise", "--task", "rte", "--model", "minilm", "--data", "bundled"]
+    assert "layerwise reads the trials of a sweep" in refused(*words)
+    assert "--rerun: layerwise has no records of its own" in refused(*words, "--rerun")
+
+
+def test_a_study_offline_with_a_server_far_away(folder, refused, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example:5000")
+    words = ["study", "one-head", "--task", "rte", "--model", "minilm", "--data", "bundled", "--dry-run"]
+    assert "MLFLOW_TRACKING_URI is a server on mlflow.example" in refused(*words, "--offline")
 
 
 def test_an_archive_has_a_page_of_its_own_place(folder, refused):
