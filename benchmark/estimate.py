@@ -47,12 +47,16 @@ def estimate(
             total += known[node.label, node.task]
         elif unit is not None:
             total += node.work.cost() * unit_by_task.get(node.task, unit)
-    disk = {True: 0, False: 0}
+    disk = cache = 0
     for key, node in missing.items():
         if key in kept:
-            # What a sweep shares are encoders; those of a task and seed keep what teachers say.
-            disk[isinstance(node.work, Prerequisite)] += node.work.disk_bytes(size(node))
-    return Estimate(total if known and unit is not None else None, disk[False], disk[True])
+            own = node.work.disk_bytes(size(node))
+            # What a sweep shares are encoders; prerequisites of a task and seed keep what teachers say.
+            if isinstance(node.work, Prerequisite):
+                cache += own
+            else:
+                disk += own
+    return Estimate(total if known and unit is not None else None, disk, cache)
 
 
 def sizes(plan: Plan, model: Source) -> Callable[[Node], Size]:

@@ -18,7 +18,7 @@ class PrerequisiteFailed(RuntimeError):
 
 
 def failure_kind(error: BaseException) -> FailureKind:
-    """The closed set of kinds of failure an exception inside a trial can be."""
+    """Return which kind of failure an exception inside a trial is."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return "oom"
     # PyTorch's CPU allocator raises a plain RuntimeError.

@@ -22,8 +22,8 @@ def steps_per_read(device: torch.device) -> int:
     return 1 if device.type == "cpu" else 20
 
 
-class Losses:
-    """Losses and gradient norms that are still on the device, read together."""
+class DivergenceMonitor:
+    """Keeps losses and gradient norms on the device, reads them together, and stops what diverged."""
 
     def __init__(self, device: torch.device, *, advice: str) -> None:
         """Begin with none.

@@ -19,7 +19,7 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import PreTrainedModel
 
 from methods.attention import fastest_attention
-from methods.divergence import Losses
+from methods.divergence import DivergenceMonitor
 from methods.dropout import quick_dropout
 from methods.flops import flops_by_length
 from methods.settings import Training
@@ -36,10 +36,13 @@ class _Movable(Protocol):
 
 AnyBatch = TypeVar("AnyBatch", bound=_Movable)
 Loss = Callable[[PreTrainedModel, Batch], Tensor]
+"""Maps (model, batch) to a scalar."""
 Schedule = Callable[[int, int, float], float]
 """Maps (step, steps, warm-up) to the share of the peak learning rate."""
 Report = Callable[[int, dict[str, float]], None]
-After = Callable[[int, PreTrainedModel], None]
+"""Called with the step and metrics by name."""
+StepCallback = Callable[[int, PreTrainedModel], None]
+"""Called with the number of steps done and the model."""
 
 MAX_GRADIENT_NORM = 1.0
 REPORT_SECONDS = 5.0
@@ -84,7 +87,7 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     ]
 
 
-def optimizer(model: nn.Module, training: Training) -> torch.optim.AdamW:
+def make_optimizer(model: nn.Module, training: Training) -> torch.optim.AdamW:
     """Make a fused AdamW over the trainable parameters, each shared tensor once; vectors do not decay."""
     groups = decay_groups(model, training.weight_decay)
     return torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
@@ -161,7 +164,7 @@ def fit(
     seeds: Seeds,
     schedule: Schedule = linear,
     report: Report = lambda step, metrics: None,
-    after: After | None = None,
+    after: StepCallback | None = None,
 ) -> Fitted:
     """Train `model` in place, on the device it is on, and leave it in eval mode.
 
@@ -187,15 +190,15 @@ def fit(
     total = steps_of(len(examples), training) if steps is None else steps
     device = next(model.parameters()).device
     bf16 = training.precision == "bf16"
-    adamw = optimizer(model, training)
-    losses = Losses(device, advice="lower train.learning_rate or raise train.warmup")
-    meter = _Meter(flops_by_length(model), examples.lengths, per_epoch, losses, report)
+    optimizer = make_optimizer(model, training)
+    monitor = DivergenceMonitor(device, advice="lower train.learning_rate or raise train.warmup")
+    meter = _Meter(flops_by_length(model), examples.lengths, per_epoch, monitor, report)
     torch.manual_seed(seeds.dropout)
     model.train()
     with fastest_attention(model):
         for step in descend(
             model,
-            adamw,
+            optimizer,
             _batches(examples, training.batch_size, seeds.order),
             loss,
             lambda step: training.learning_rate * schedule(step, total, training.warmup),
@@ -224,7 +227,7 @@ class _Meter:
     flops: Callable[[int], float]
     lengths: NDArray[np.int64]
     per_epoch: int
-    recent: Losses
+    monitor: DivergenceMonitor
     report: Report
     cost: Cost = field(default_factory=Cost)
     losses: list[float] = field(default_factory=list)
@@ -244,10 +247,10 @@ class _Meter:
             flops=self.cost.flops + 3 * examples * self.flops(length),
         )
         self._rate = step.learning_rate
-        due = self.recent.add(step)
+        must_read = self.monitor.add(step)
         epoch_ends = self.cost.steps % self.per_epoch == 0
-        if epoch_ends or due:
-            self._epoch += self.recent.read()
+        if epoch_ends or must_read:
+            self._epoch += self.monitor.read()
         if epoch_ends:
             self._end_epoch()
         elif time.perf_counter() - self._told[0] > REPORT_SECONDS:
@@ -255,7 +258,7 @@ class _Meter:
 
     def close(self) -> None:
         """End the last epoch where it is."""
-        self._epoch += self.recent.read()
+        self._epoch += self.monitor.read()
         if self._epoch:
             self._end_epoch()
 

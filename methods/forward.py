@@ -32,7 +32,7 @@ _CLASSIFIERS: dict[type[PreTrainedModel], Callable[[PreTrainedModel, Tensor], Te
 }
 
 
-def whole_reason(model: PreTrainedModel) -> str | None:
+def why_not_by_parts(model: PreTrainedModel) -> str | None:
     """Say why this model can only be run as a whole; None where its parts are known."""
     if type(model) not in _CLASSIFIERS:
         known = ", ".join(kind.__name__ for kind in _CLASSIFIERS)
@@ -54,7 +54,7 @@ def embed(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
     return embedded if projection is None else projection(embedded)
 
 
-def padding(inputs: Mapping[str, Tensor]) -> Tensor | None:
+def additive_mask(inputs: Mapping[str, Tensor]) -> Tensor | None:
     """Return what is added to attention scores, shape (batch, 1, 1, tokens); None where nothing is padded."""
     real = inputs.get("attention_mask")
     if real is None or bool(real.all()):
@@ -63,13 +63,13 @@ def padding(inputs: Mapping[str, Tensor]) -> Tensor | None:
     return added.masked_fill_(real == 0, torch.finfo(added.dtype).min)[:, None, None]
 
 
-def context(layer: Layer, hidden: Tensor, padding: Tensor | None) -> Tensor:
+def attend(layer: Layer, hidden: Tensor, padding: Tensor | None) -> Tensor:
     """Attend in every head left: the input of the output projection.
 
     Args:
         layer: the layer.
         hidden: its input, shape (batch, tokens, hidden).
-        padding: as from `padding`.
+        padding: as from `additive_mask`.
 
     Returns:
         Heads side by side, shape (batch, tokens, heads * head_size).
@@ -84,8 +84,8 @@ def context(layer: Layer, hidden: Tensor, padding: Tensor | None) -> Tensor:
     return (_weights(scores, padding) @ value).transpose(1, 2).flatten(2)
 
 
-def first_context(layer: Layer, hidden: Tensor, padding: Tensor | None) -> Tensor:
-    """Attend from the first token only; as `context`, shape (batch, 1, heads * head_size).
+def attend_from_first(layer: Layer, hidden: Tensor, padding: Tensor | None) -> Tensor:
+    """Attend from the first token only; as `attend`, shape (batch, 1, heads * head_size).
 
     One query makes it worth while to move the key and value weights out of the sum over tokens: a score is
     (W_k^T q) x_t, the key bias adding the same to all, and the context is W_v (sum_t p_t x_t) + b_v, as
@@ -103,7 +103,7 @@ def first_context(layer: Layer, hidden: Tensor, padding: Tensor | None) -> Tenso
     return attended.unsqueeze(1)
 
 
-def rest(layer: Layer, hidden: Tensor, attended: Tensor) -> Tensor:
+def finish_layer(layer: Layer, hidden: Tensor, attended: Tensor) -> Tensor:
     """Finish a layer after attention: residual and norm, feed-forward, residual and norm.
 
     Args:
@@ -118,14 +118,14 @@ def rest(layer: Layer, hidden: Tensor, attended: Tensor) -> Tensor:
     return output
 
 
-def through(layer: Layer, hidden: Tensor, padding: Tensor | None) -> Tensor:
-    """Run a whole layer; shapes as in `context`."""
-    return rest(layer, hidden, layer.output(context(layer, hidden, padding)))
+def run_layer(layer: Layer, hidden: Tensor, padding: Tensor | None) -> Tensor:
+    """Run a whole layer; shapes as in `attend`."""
+    return finish_layer(layer, hidden, layer.output(attend(layer, hidden, padding)))
 
 
-def through_first(layer: Layer, hidden: Tensor, padding: Tensor | None) -> Tensor:
+def run_layer_at_first(layer: Layer, hidden: Tensor, padding: Tensor | None) -> Tensor:
     """Run a layer for the first token; the result is of shape (batch, 1, hidden)."""
-    return rest(layer, hidden[:, :1], layer.output(first_context(layer, hidden, padding)))
+    return finish_layer(layer, hidden[:, :1], layer.output(attend_from_first(layer, hidden, padding)))
 
 
 def classify(model: PreTrainedModel, hidden: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from methods import checkpoint, pretrained
 from methods.distillation.states import States
-from methods.fit import After, Fitted, Loss, Report, Schedule, cross_entropy, fit, linear
+from methods.fit import Fitted, Loss, Report, Schedule, StepCallback, cross_entropy, fit, linear
 from methods.inference import predict
 from methods.settings import Training
 from reports.metrics import score
@@ -112,7 +112,7 @@ class Run(SweepRun):
         training: Training | None = None,
         examples: Examples | None = None,
         schedule: Schedule = linear,
-        after: After | None = None,
+        after: StepCallback | None = None,
         draw: int | None = None,
     ) -> Fitted:
         """Train `model` in place on the train split with the one training loop; its cost is added up.

@@ -39,7 +39,7 @@ class Cell:
     @property
     def teacher_collapsed(self) -> list[int]:
         """Seeds whose start model had collapsed."""
-        return [s for s, r in self.records.items() if r.start_collapsed]
+        return [s for s, r in self.records.items() if r.teacher_collapsed]
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def f1(counts: Floats) -> Floats:
 
 
 def matthews(counts: Floats) -> Floats:
-    """Matthews correlation, 0 where undefined (GLUE's metric for CoLA); counts of shape (..., c, c)."""
+    """Matthews correlation of c classes (Gorodkin, 2004), 0 where undefined; counts of shape (..., c, c)."""
     total = counts.sum(axis=(-2, -1))
     gold, predicted = counts.sum(axis=-1), counts.sum(axis=-2)
     covariance = np.trace(counts, axis1=-2, axis2=-1) * total - (gold * predicted).sum(axis=-1)

@@ -141,7 +141,7 @@ class Record(_Frozen):
         return self.choice_collapse is not None and self.choice_collapse.collapsed
 
     @property
-    def start_collapsed(self) -> bool:
+    def teacher_collapsed(self) -> bool:
         """Whether the start model it comes from had collapsed."""
         return self.teacher_collapse is not None and self.teacher_collapse.collapsed
 

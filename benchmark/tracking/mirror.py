@@ -76,7 +76,7 @@ class _Down(ConnectionError):
 
 
 class Mirror:
-    """Mirrors one sweep while it runs. All methods return at once, except `links` and `close`.
+    """Mirrors one sweep while it runs. All methods return at once, except `links`, `paused` and `close`.
 
     Call `start` when the heavy imports of the driver are done: the thread imports mlflow, and imports of the
     same packages in two threads can collide (the mirror would then try again).

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from methods.attention import fastest_attention
-from methods.divergence import Losses
+from methods.divergence import DivergenceMonitor
 from methods.fit import decay_groups, descend, linear
 from methods.precision import exact
 from methods.pretraining import state
@@ -35,7 +35,7 @@ _POINTS = 200
 """Points of a curve, at most."""
 
 
-def optimizer(settings: TextTraining, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+def make_optimizer(settings: TextTraining, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     """Make the optimiser of the settings over parameter groups; a group's `scale` multiplies its rate."""
     if settings.optimizer == "lamb":
         return Lamb(groups, lr=settings.learning_rate)
@@ -79,19 +79,21 @@ def pretrain(
     """
     total = steps or settings.total_steps
     device = next(model.parameters()).device
-    stepper = optimizer(settings, groups or decay_groups(model, settings.weight_decay))
+    optimizer = make_optimizer(settings, groups or decay_groups(model, settings.weight_decay))
     checkpoint = run.resume / f"{name}.pt" if run.resume else None
     # Seeded first: what is restored replaces it.
     torch.manual_seed(settings.seed)
-    restored = state.restore(checkpoint, model, stepper, stream, stream.text.digest) if checkpoint else None
+    restored = state.restore(checkpoint, model, optimizer, stream, stream.text.digest) if checkpoint else None
     on_processor = 0.0 if device.type == "cpu" else None
     progress = restored or Progress(position=stream.position, processor_seconds=on_processor)
-    clock, unread = _Clock(progress), Losses(device, advice="lower learning_rate or raise warmup")
-    shares = schedule or (lambda step: linear(step, total, settings.warmup))
-    earlier, window, saved = run.cost.steps, math.ceil(total / _POINTS), time.perf_counter()
+    clock, monitor = _Clock(progress), DivergenceMonitor(device, advice="lower learning_rate or raise warmup")
+    share_of_peak = schedule or (lambda step: linear(step, total, settings.warmup))
+    steps_before, window, saved = run.cost.steps, math.ceil(total / _POINTS), time.perf_counter()
     for point in progress.curve:
         # MLflow shows one attempt: what the killed one had reported went with its run.
-        run.report(earlier + int(point["step"]), {name: v for name, v in point.items() if name != "step"})
+        run.report(
+            steps_before + int(point["step"]), {name: v for name, v in point.items() if name != "step"}
+        )
 
     def scalar(model: nn.Module, batch: TextBatch) -> Tensor:
         value, metrics = loss(model, batch)
@@ -102,10 +104,10 @@ def pretrain(
     with _fastest_attention(model):
         for step in descend(
             model,
-            stepper,
+            optimizer,
             iter(stream),
             scalar,
-            lambda step: settings.learning_rate * shares(step),
+            lambda step: settings.learning_rate * share_of_peak(step),
             steps=range(progress.step, total),
             bf16=run.bf16,
             accumulate=settings.accumulation,
@@ -113,19 +115,21 @@ def pretrain(
             progress.step, progress.position = step.number, stream.position
             progress.cost += _cost(step.batches, flops)
             clock.tick()
-            full = unread.add(step)
-            last = step.number == total
-            ends = last or step.number % window == 0
-            due = checkpoint is not None and (last or time.perf_counter() - saved > CHECKPOINT_SECONDS)
-            if ends or due or full:
-                unread.read()
-            if ends:
+            must_read = monitor.add(step)
+            is_last = step.number == total
+            window_ends = is_last or step.number % window == 0
+            checkpoint_due = checkpoint is not None and (
+                is_last or time.perf_counter() - saved > CHECKPOINT_SECONDS
+            )
+            if window_ends or checkpoint_due or must_read:
+                monitor.read()
+            if window_ends:
                 point = {**_means(progress.window), "learning_rate": step.learning_rate}
                 progress.curve.append({"step": step.number, **point})
                 progress.window.clear()
-                run.report(earlier + step.number, {**point, "tokens_per_second": clock.speed()})
-            if due and checkpoint:
-                state.save(checkpoint, model, stepper, progress, stream.text.digest)
+                run.report(steps_before + step.number, {**point, "tokens_per_second": clock.speed()})
+            if checkpoint_due and checkpoint:
+                state.save(checkpoint, model, optimizer, progress, stream.text.digest)
                 saved = time.perf_counter()
     model.eval()
     run.cost += progress.cost

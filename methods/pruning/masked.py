@@ -7,8 +7,8 @@ The floor. A layer's four attention linears cost 8 h^2 FLOPs a token and its fee
 its hidden size; products of tokens with tokens left out), a plain evaluation of L layers 24 L h^2. With a
 mask in layer l, counted from 0, the layers below it and the contexts of its heads are the same for all
 masks; left are its feed-forward part and the layers above, of which the last is needed at the first token
-only: next to nothing (`forward.first_context`). The output projection is linear, so what a head adds to its
-result is computed once and summed by mask. That makes 16 h^2 + 24 (L - 2 - l) h^2 for l < L - 1, and about
+only: next to nothing (`forward.attend_from_first`). The output projection is linear, so what a head adds to
+its result is computed once and summed by mask. That makes 16 h^2 + 24 (L - 2 - l) h^2 for l < L - 1, and about
 0 for l = L - 1. Over the six layers of MiniLM these are 13 1/3 layers' worth against 36: 2.7 times fewer
 FLOPs for as many masks in every layer. Each head of every layer once, as in an ablation, is 160 layers'
 worth and 5 for the activations that all share, against 432: 2.6 times fewer. Attention between tokens, few
@@ -78,16 +78,16 @@ def evaluator(model: PreTrainedModel, examples: Examples, *, bf16: bool = False)
     Raises:
         BadInput: no examples, or an encoder without known attention heads.
     """
-    kind: type[Evaluator] = WholeEvaluator if whole_reason(model) else MaskedEvaluator
+    kind: type[Evaluator] = WholeEvaluator if why_not_by_parts(model) else MaskedEvaluator
     return kind(model, examples, bf16=bf16)
 
 
-def whole_reason(model: PreTrainedModel) -> str | None:
+def why_not_by_parts(model: PreTrainedModel) -> str | None:
     """Say why masks of this model need whole forward passes; None where they do not."""
     layers = encoders.layers(model)
     if len(layers) < len(encoders.stack(model)):
         return "it shares layers: a mask in one changes several"
-    return forward.whole_reason(model)
+    return forward.why_not_by_parts(model)
 
 
 class WholeEvaluator:
@@ -125,14 +125,14 @@ class MaskedEvaluator:
     path: ClassVar[str] = "shared"
 
     def __init__(self, model: PreTrainedModel, examples: Examples, *, bf16: bool = False) -> None:
-        if reason := whole_reason(model):
+        if reason := why_not_by_parts(model):
             raise ValueError(f"masks of this model need whole forward passes: {reason}")
         _check(examples)
         self.cost = Cost()
         self._model, self._examples, self._bf16 = model.eval(), examples, bf16
         self._layers = encoders.layers(model)
         self._batches = [batch.to(model.device) for batch in in_order(examples, _BATCH)]
-        self._padding = [forward.padding(batch.inputs) for batch in self._batches]
+        self._padding = [forward.additive_mask(batch.inputs) for batch in self._batches]
         self._row = -1
         self._hidden: list[Tensor] = []
         """Input of layer `_row`, by batch."""
@@ -167,11 +167,11 @@ class MaskedEvaluator:
             self._hidden = [forward.embed(self._model, batch.inputs) for batch in self._batches]
         for layer in self._layers[self._row : row]:
             self._hidden = [
-                forward.through(layer, hidden, padding)
+                forward.run_layer(layer, hidden, padding)
                 for hidden, padding in zip(self._hidden, self._padding, strict=True)
             ]
         self._row = row
-        attend = forward.first_context if self._is_last else forward.context
+        attend = forward.attend_from_first if self._is_last else forward.attend
         self._contexts = [
             attend(self._layers[row], hidden, padding)
             for hidden, padding in zip(self._hidden, self._padding, strict=True)
@@ -204,11 +204,11 @@ class MaskedEvaluator:
     def _finish(self, number: int, attended: Tensor) -> Tensor:
         """Compute logits of a batch from the layer's attention output."""
         hidden, padding = self._hidden[number], self._padding[number]
-        hidden = forward.rest(self._layers[self._row], hidden[:, : attended.shape[1]], attended)
+        hidden = forward.finish_layer(self._layers[self._row], hidden[:, : attended.shape[1]], attended)
         if not self._is_last:
             for layer in self._layers[self._row + 1 : -1]:
-                hidden = forward.through(layer, hidden, padding)
-            hidden = forward.through_first(self._layers[-1], hidden, padding)
+                hidden = forward.run_layer(layer, hidden, padding)
+            hidden = forward.run_layer_at_first(self._layers[-1], hidden, padding)
         return forward.classify(self._model, hidden)
 
     def _flops(self) -> float:

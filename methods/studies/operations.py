@@ -71,7 +71,7 @@ class Operations(
         shapes = {name: json.dumps(work.shape) for name, work in works.items()}
         models = {shapes[name]: self._built(work) for name, work in works.items()}
         missing = onnx_runtime.missing()
-        timed = self._timed(models, run, with_onnx=not missing)
+        timed = self._timed(models, with_onnx=not missing)
         run.notes["operations"] = {
             name: self._size(works[name], models[shape]) | timed[shape] for name, shape in shapes.items()
         }
@@ -95,9 +95,7 @@ class Operations(
             "ratio": ratio(model.config)._asdict(),
         }
 
-    def _timed(
-        self, models: dict[str, PreTrainedModel], run: Run, *, with_onnx: bool
-    ) -> dict[str, dict[str, Any]]:
+    def _timed(self, models: dict[str, PreTrainedModel], *, with_onnx: bool) -> dict[str, dict[str, Any]]:
         """By shape, the times in each engine and how far their outputs are apart at most."""
         import torch
 

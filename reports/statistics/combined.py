@@ -58,7 +58,7 @@ def p_value(e: Estimate) -> float:
 
 
 def equivalence(e: Estimate, margin: float) -> float:
-    """Two one-sided tests: the larger p of `difference <= -margin` and `difference >= margin`."""
+    """Two one-sided tests (Schuirmann, 1987): the larger p of `d <= -margin` and `d >= margin`."""
     seeds, examples = _variances(e)
     return float(upper_tail(margin - abs(e.mean), seeds, examples, e.df))
 

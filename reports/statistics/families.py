@@ -11,8 +11,8 @@ Correction = Literal["holm", "bh"]
 def adjust(p_values: Sequence[float], correction: Correction) -> list[float]:
     """Return adjusted p-values in the given order.
 
-    `holm` bounds the chance of one false verdict in the family, `bh` (Benjamini-Hochberg) the expected
-    share of false verdicts.
+    `holm` (Holm, 1979) bounds the chance of one false rejection in the family, `bh` (Benjamini and Hochberg,
+    1995) the expected share of false ones.
     """
     from statsmodels.stats.multitest import multipletests
 

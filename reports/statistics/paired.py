@@ -72,7 +72,7 @@ _ROUNDING = 1e-9
 
 
 def across(tasks: Sequence[Estimate]) -> Estimate:
-    """Average over T tasks; the degrees of freedom follow Satterthwaite over the tasks' A."""
+    """Average over T tasks; the degrees of freedom follow Satterthwaite (1946) over the tasks' A."""
     count = len(tasks)
     mean = sum(e.mean for e in tasks) / count
     drawn = sum(e.drawn for e in tasks) / count**2
@@ -102,7 +102,7 @@ def sign_flip(differences: Floats) -> float:
 
 
 def mcnemar(own: NDArray[np.bool_], base: NDArray[np.bool_]) -> float:
-    """Two-sided exact McNemar p for the correctness of two models on the same examples, each shape (n,)."""
+    """Two-sided exact McNemar (1947) p for the correctness of two models on the same examples, shape (n,)."""
     from scipy.special import bdtr
 
     wins, losses = int((own & ~base).sum()), int((base & ~own).sum())

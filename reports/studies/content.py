@@ -111,7 +111,7 @@ def collapsed_starts(sweep: SweepFacts, records: Iterable[Record]) -> list[str]:
     """Say of each task at which seeds the start model had collapsed."""
     found = []
     for task, own in by_task(sweep, records):
-        seeds = sorted({r.seed for r in own if r.start_collapsed})
+        seeds = sorted({r.seed for r in own if r.teacher_collapsed})
         if seeds:
             found.append(
                 f"{task.long_name}: the start model collapsed ({in_words(seeds)}); what is found "

@@ -157,7 +157,7 @@ def _freeze(each: _Tuned, tasks: Sequence[str], seeds: Sequence[int], fields: Se
 
 def _without_a_teacher(trials: Trials, tasks: Sequence[str]) -> list[str]:
     """Name the tasks whose start model collapsed at a seed."""
-    dead = {task for (_, task), seeds in trials.items() for r in seeds.values() if r.start_collapsed}
+    dead = {task for (_, task), seeds in trials.items() for r in seeds.values() if r.teacher_collapsed}
     return [
         f"{task}: the start model collapsed; what is frozen there is chance."
         for task in tasks

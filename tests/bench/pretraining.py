@@ -88,7 +88,7 @@ def _steps(text: Any, work: Any, precision: str, count: int) -> Iterator[Any]:
     from methods.fit import decay_groups, descend
     from methods.pretraining.corpus import stream
     from methods.pretraining.heads import PretrainingModel, pretraining_loss
-    from methods.pretraining.loop import optimizer
+    from methods.pretraining.loop import make_optimizer
     from methods.sharing.albert.model import CompactAlbertConfig, CompactAlbertModel
 
     torch.manual_seed(0)
@@ -97,7 +97,7 @@ def _steps(text: Any, work: Any, precision: str, count: int) -> Iterator[Any]:
     model = PretrainingModel(encoder, pairs=True).train()
     steps = descend(
         model,
-        optimizer(work, decay_groups(model, work.weight_decay)),
+        make_optimizer(work, decay_groups(model, work.weight_decay)),
         iter(stream(text, work)),
         lambda model, batch: pretraining_loss(model, batch)[0],
         lambda step: 1e-4,

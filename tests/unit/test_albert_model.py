@@ -9,7 +9,7 @@ import torch
 from transformers import AlbertConfig, AlbertForPreTraining, AlbertForSequenceClassification, BertModel
 
 from methods import checkpoint, encoders, pretrained
-from methods.fit import optimizer
+from methods.fit import make_optimizer
 from methods.flops import forward_flops
 from methods.settings import Training
 from methods.sharing.albert.model import (
@@ -132,7 +132,9 @@ def test_the_number_of_tensors_does_not_depend_on_depth_where_shared(share):
 
     grown = {"all": 0, "attention": 6, "ffn": 10, "none": 16}[share]
     assert tensors(4) - tensors(2) == 2 * grown
-    held = [p.data_ptr() for g in optimizer(model(share=share), Training()).param_groups for p in g["params"]]
+    held = [
+        p.data_ptr() for g in make_optimizer(model(share=share), Training()).param_groups for p in g["params"]
+    ]
     assert len(held) == len(set(held))
 
 

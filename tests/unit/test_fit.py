@@ -9,7 +9,7 @@ import torch
 from transformers import get_linear_schedule_with_warmup
 
 from methods.divergence import Diverged
-from methods.fit import cross_entropy, fit, linear, optimizer
+from methods.fit import cross_entropy, fit, linear, make_optimizer
 from methods.flops import forward_flops
 from methods.inference import predict
 from methods.settings import Training
@@ -141,7 +141,7 @@ def test_frozen_parameters_stay(tiny_bert, examples):
 def test_optimizer_holds_each_shared_tensor_once(tiny_bert):
     model = tiny_bert()
     model.bert.encoder.layer[1] = model.bert.encoder.layer[0]
-    held = [p.data_ptr() for group in optimizer(model, TRAINING).param_groups for p in group["params"]]
+    held = [p.data_ptr() for group in make_optimizer(model, TRAINING).param_groups for p in group["params"]]
     assert len(held) == len(set(held)) == len(list(model.parameters()))
 
 

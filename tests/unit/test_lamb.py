@@ -8,7 +8,7 @@ from torch import nn
 
 from methods.fit import decay_groups
 from methods.pretraining.lamb import Lamb
-from methods.pretraining.loop import optimizer
+from methods.pretraining.loop import make_optimizer
 from methods.pretraining.settings import TextTraining
 
 RATE = 0.02
@@ -73,7 +73,7 @@ def test_the_training_loop_s_lamb_moves_a_matrix_by_its_rate_and_a_bias_by_adam_
     model = nn.Linear(6, 4)
     before = {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
     settings = TextTraining(optimizer="lamb", learning_rate=RATE, weight_decay=decay)
-    lamb = optimizer(settings, decay_groups(model, settings.weight_decay))
+    lamb = make_optimizer(settings, decay_groups(model, settings.weight_decay))
     assert isinstance(lamb, Lamb)
     model(torch.randn(3, 6)).square().sum().backward()
     lamb.step()

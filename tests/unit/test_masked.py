@@ -8,7 +8,7 @@ from transformers import BertForSequenceClassification
 
 from methods import encoders, forward
 from methods.inference import predict
-from methods.pruning.masked import MaskedEvaluator, WholeEvaluator, evaluator, whole_reason
+from methods.pruning.masked import MaskedEvaluator, WholeEvaluator, evaluator, why_not_by_parts
 from methods.pruning.surgery import prune_heads
 from methods.sharing.passes import run_in_order
 from tasks.batches import in_order
@@ -80,10 +80,12 @@ def test_bfloat16_is_near_and_is_bfloat16(kind):
 def test_a_layer_computed_for_the_first_token_is_the_layer_at_the_first_token(kind):
     model = encoder(kind)
     for batch in in_order(examples(model), 10):
-        added = forward.padding(batch.inputs)
+        added = forward.additive_mask(batch.inputs)
         hidden = forward.embed(model, batch.inputs)
         for layer in encoders.layers(model):
-            first, whole = (run(layer, hidden, added) for run in (forward.through_first, forward.through))
+            first, whole = (
+                run(layer, hidden, added) for run in (forward.run_layer_at_first, forward.run_layer)
+            )
             assert (first[:, 0] - whole[:, 0]).abs().max() <= 1e-5
             (theirs) = layer.module(hidden, attention_mask=added)
             assert (theirs - whole).abs().max() <= 1e-5
@@ -114,7 +116,7 @@ def test_what_does_not_fit_is_run_as_a_whole_and_says_why():
         (paired, "runs its layers in an order of its own"),
     ):
         data = examples(model, 6)
-        assert reason in whole_reason(model)
+        assert reason in why_not_by_parts(model)
         assert evaluator(model, data).path == "whole"
         with pytest.raises(ValueError, match=reason):
             MaskedEvaluator(model, data)

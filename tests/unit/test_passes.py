@@ -12,7 +12,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from methods import checkpoint, encoders
 from methods.distillation.scores import raw_scores
-from methods.fit import cross_entropy, fit, optimizer
+from methods.fit import cross_entropy, fit, make_optimizer
 from methods.flops import flops_by_length, forward_flops
 from methods.settings import Training
 from methods.sharing.paired import paired_order, share_in_pairs
@@ -69,7 +69,7 @@ def test_parameters_and_their_names_are_those_of_k_layers(kind):
     assert encoders.parameters(shared) == encoders.parameters(plain)
     logits(shared)
     assert list(shared.state_dict()) == list(plain.state_dict())
-    held = [p for group in optimizer(shared, Training()).param_groups for p in group["params"]]
+    held = [p for group in make_optimizer(shared, Training()).param_groups for p in group["params"]]
     assert len(held) == len(list(plain.parameters()))
     assert len({p.data_ptr() for p in held}) == len(held)
     assert (len(encoders.stack(shared)), encoders.applications(shared)) == (3, 6)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from methods import checkpoint, encoders
-from methods.fit import cross_entropy, optimizer
+from methods.fit import cross_entropy, make_optimizer
 from methods.flops import forward_flops
 from methods.settings import Training
 from methods.sharing.groups import groups_of
@@ -109,7 +109,7 @@ def test_parameters_fall_and_flops_stay(tiny_bert):
 
 def test_optimizer_holds_each_shared_tensor_once(tiny_bert):
     model = share_layers(tiny_bert(num_hidden_layers=4), 2, "mean")
-    held = [p.data_ptr() for group in optimizer(model, Training()).param_groups for p in group["params"]]
+    held = [p.data_ptr() for group in make_optimizer(model, Training()).param_groups for p in group["params"]]
     assert len(held) == len(set(held))
     assert layer_tensors(model) <= set(held)
 

@@ -81,14 +81,14 @@ def test_each_phase_moves_its_layer_and_leaves_those_above_to_the_bit(lower, tmp
 
 def test_every_phase_has_a_new_optimiser(tmp_path, monkeypatch):
     made = []
-    optimizer = loop.optimizer
+    make_optimizer = loop.make_optimizer
 
     def watched(settings, groups):
-        made.append(optimizer(settings, groups))
+        made.append(make_optimizer(settings, groups))
         assert not made[-1].state
         return made[-1]
 
-    monkeypatch.setattr(loop, "optimizer", watched)
+    monkeypatch.setattr(loop, "make_optimizer", watched)
     taught(tmp_path, MobileBertTransfer(steps=12, transfer_share=0.5, **FIELDS))
     assert len(set(map(id, made))) == LAYERS + 1
     assert all(one.state for one in made), "each took its steps"

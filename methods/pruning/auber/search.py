@@ -59,7 +59,7 @@ class Search:
         run = self.run
         model = run.start()
         depth = len(encoders.layers(model))
-        path = "whole" if masked.whole_reason(model) else "shared"
+        path = "whole" if masked.why_not_by_parts(model) else "shared"
         saved = self.progress.layers()
         if saved is None:
             before = train_choice_gap(run, model)
@@ -91,7 +91,7 @@ class Search:
             "reward_metric": self.metric,
             "reward_precision": "bf16" if self.bf16 else "fp32",
             "reward_path": path,
-            "reward_path_reason": masked.whole_reason(model),
+            "reward_path_reason": masked.why_not_by_parts(model),
             "settings": vars(self.preset),
             "train_choice_gap": {"before": before, "after": train_choice_gap(run, model)},
         }

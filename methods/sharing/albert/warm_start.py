@@ -49,8 +49,8 @@ def from_encoder(
         ours.encoder.layer[position].load_state_dict(
             theirs.encoder.layer[position * depth // layers].state_dict()
         )
-    if source_has_pooler := getattr(theirs, "pooler", None):
-        ours.pooler.load_state_dict(source_has_pooler.state_dict())
+    if pooler := getattr(theirs, "pooler", None):
+        ours.pooler.load_state_dict(pooler.state_dict())
     _embed_alike(ours, theirs)
     return ours
 
