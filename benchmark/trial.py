@@ -100,16 +100,19 @@ class _Trial:
         measure.reset_peak_memory()
         with self._phase("prerequisites"):
             common = self._common()
-        if isinstance(self.work, SweepPrerequisite):
-            run = SweepRun(**common)
-            files = self._produce(partial(self.work.produce, run))
-            outcome: dict[str, Any] = {"data": {"corpus": self.assignment.decides["corpus"]}}
-        else:
-            run, files, outcome = self._on_task(self.assignment.task, common)
+        with self.resuming.copied():
+            run, files, outcome = self._work(common)
         files |= _files(self.folder, "artifacts")
         record = self.store.put(self._record(run, outcome), self.assignment.attempt, files)
         self.resuming.clear()
         return record
+
+    def _work(self, common: dict[str, Any]) -> tuple[SweepRun, dict[str, Path], dict[str, Any]]:
+        if not isinstance(self.work, SweepPrerequisite):
+            return self._on_task(self.assignment.task, common)
+        run = SweepRun(**common)
+        outcome = {"data": {"corpus": self.assignment.decides["corpus"]}}
+        return run, self._produce(partial(self.work.produce, run)), outcome
 
     def _on_task(
         self, task: Task | None, common: dict[str, Any]
