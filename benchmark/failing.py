@@ -31,6 +31,11 @@ def failure_kind(error: BaseException) -> FailureKind:
     return "error"
 
 
+def device_is_lost(error: BaseException) -> bool:
+    """Whether the accelerator failed, after which nothing more can be computed on it in this process."""
+    return isinstance(error, torch.AcceleratorError)
+
+
 def write_failure(
     assignment: Assignment, store: Store, error: BaseException, started: float, log: str
 ) -> Outcome:

@@ -268,6 +268,8 @@ class _Handler(_Unsaved, tune.Callback):
                 self.unseen.append((outcome, until))
             elif not self.store.reachable():
                 self.unseen.append((outcome, time.monotonic() + _APPEARS_SECONDS))
+            elif self._appeared(node):  # It was there, behind an outage that is over.
+                self._complete(outcome)
             else:
                 raise BadInput(
                     f"output {self.store.url}: the worker of {node.name} says it is done, but its record is "

@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 from benchmark import environment, measure
 from benchmark.assignment import Assignment, Outcome
 from benchmark.digest import digest
-from benchmark.failing import PrerequisiteFailed, write_failure
+from benchmark.failing import PrerequisiteFailed, device_is_lost, write_failure
 from benchmark.origins import result_digest
 from benchmark.resuming import Resuming
 from benchmark.scoring import require_finite, score_variants
@@ -50,7 +50,8 @@ from tasks.task import Task
 def execute(assignment: Assignment, report: Report = lambda step, metrics: None) -> Outcome:
     """Carry out one node and leave a record or a failure in the store.
 
-    Never raises: whatever goes wrong is written down, so that only a dead process reaches the scheduler.
+    Whatever goes wrong is written down and returned, so that only a dead process reaches the scheduler; a
+    lost accelerator ends this one, and the scheduler hands the node out again.
     A node that outlives its timeout is ended together with its process; the log then holds the stack.
     """
     store = Store(assignment.store, cache_folder())
@@ -67,7 +68,11 @@ def execute(assignment: Assignment, report: Report = lambda step, metrics: None)
             traceback.print_exc()
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
-            return write_failure(assignment, store, error, started, log.name)
+            outcome = write_failure(assignment, store, error, started, log.name)
+            if device_is_lost(error):
+                # Tune would give this worker, fast as it fails now, one trial after the other.
+                raise SystemExit(f"the accelerator failed: {error}") from error
+            return outcome
         finally:
             faulthandler.cancel_dump_traceback_later()
             _free_memory()

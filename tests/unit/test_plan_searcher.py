@@ -84,6 +84,18 @@ def test_a_record_that_never_appears_ends_the_search(searcher, monkeypatch):
         searcher.suggest("b")
 
 
+def test_a_store_behind_an_outage_is_waited_for(searcher, monkeypatch):
+    store, began = searcher.handler.store, ray_tune.time.monotonic()
+    store.there = False
+    for minutes in (2, 4, 60):
+        monkeypatch.setattr(ray_tune.time, "monotonic", lambda minutes=minutes: began + 60 * minutes)
+        assert searcher.suggest("b") is None
+    store.there = True
+    monkeypatch.setattr(ray_tune.time, "monotonic", lambda: began + 60 * 70)
+    with pytest.raises(BadInput, match="its record is not there"):
+        searcher.suggest("b")
+
+
 def test_a_signal_is_heard_without_any_trial(searcher, interrupts):
     interrupts.number = signal.SIGINT
     with pytest.raises(Interrupted):
