@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
 import fsspec
 
 from benchmark.remote import Remote
+from tasks.cache import atomic_file
 from tasks.errors import BadInput
 from tasks.paths import from_home
 
@@ -69,13 +69,10 @@ class Root:
         if not self.local:
             self.fs.pipe_file(target, content)
             return
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(f"{target}.{uuid.uuid4().hex}.tmp")
-        with temporary.open("wb") as file:
+        with atomic_file(Path(target)) as temporary, temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(target)
 
     def read_json(self, name: str) -> Any | None:
         """Read JSON below the root; None where it is absent or damaged."""

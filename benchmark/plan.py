@@ -318,20 +318,3 @@ def _task_content(task: Task) -> dict[str, Any]:
     if task.validation != ("validation",):
         content["validation"] = list(task.validation)
     return content
-
-
-def longest_first(nodes: Mapping[str, Node]) -> dict[str, float]:
-    """Length of the longest chain of work that hangs on each node, itself included.
-
-    Starting nodes with the largest value first keeps all slots busy to the end (critical-path scheduling).
-    """
-    chain = {key: node.work.cost() for key, node in nodes.items()}
-    dependants: dict[str, list[str]] = {}
-    for key, node in nodes.items():
-        for need in node.builds_on:
-            if need in nodes:
-                dependants.setdefault(need, []).append(key)
-    # Nodes stand after what they need, so one pass from the end suffices.
-    for key in reversed(list(nodes)):
-        chain[key] += max((chain[other] for other in dependants.get(key, ())), default=0.0)
-    return chain

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from benchmark.plan import Node, longest_first
+from benchmark.plan import Node
 
 MAX_LOSSES = 2
 """How often a node whose worker was lost is handed out again."""
@@ -30,7 +30,7 @@ class Queue:
     _losses: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._priority = longest_first(self.nodes)
+        self._priority = critical_path_costs(self.nodes)
         self._position = {key: number for number, key in enumerate(self.nodes)}
         self._dependants: dict[str, list[str]] = {}
         self.work_left = sum(node.work.cost() for node in self.nodes.values())
@@ -106,3 +106,20 @@ class Queue:
     def _push(self, key: str) -> None:
         # Equal chains start in the order of the plan, so two drivers do the same.
         heapq.heappush(self._ready, (-self._priority[key], self._position[key], key))
+
+
+def critical_path_costs(nodes: Mapping[str, Node]) -> dict[str, float]:
+    """Length of the longest chain of work that hangs on each node, itself included.
+
+    Starting nodes with the largest value first keeps all slots busy to the end (critical-path scheduling).
+    """
+    chain = {key: node.work.cost() for key, node in nodes.items()}
+    dependants: dict[str, list[str]] = {}
+    for key, node in nodes.items():
+        for need in node.builds_on:
+            if need in nodes:
+                dependants.setdefault(need, []).append(key)
+    # Nodes stand after what they need, so one pass from the end suffices.
+    for key in reversed(list(nodes)):
+        chain[key] += max((chain[other] for other in dependants.get(key, ())), default=0.0)
+    return chain

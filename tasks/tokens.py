@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.cache import written_whole
+from tasks.cache import atomic_folder
 from tasks.errors import BadInput, first_line
 from tasks.examples import Examples
 from tasks.loading import identity, load
@@ -93,7 +93,7 @@ def tokenizer(source: str, revision: str | None, offline: bool = False) -> Token
 
 
 @functools.cache
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Versions of what decides the tokens; reading one from the installed packages takes a millisecond."""
     return {name: version(name) for name in ("tokenizers", "transformers", "datasets")}
 
@@ -125,7 +125,7 @@ def tokenised(
         "data": identity(task, source),
         "task": task.model_dump(include={"config", "columns", "label", "labels", "validation"}),
         "tokenizer": tokenizer.digest,
-        "libraries": _versions(),
+        "libraries": versions(),
         "max_length": max_length,
     }
     key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
@@ -171,11 +171,11 @@ def _text_digest(texts: Sequence[str]) -> bytes:
 
 def _keep(arrays: dict[str, dict[str, NDArray[Any]]], folder: Path) -> None:
     """Write the arrays of every split, then name the whole `folder`, unless another process was first."""
-    with written_whole(folder) as own:
+    with atomic_folder(folder) as temporary:
         for split, parts in arrays.items():
-            (own / split).mkdir()
+            (temporary / split).mkdir()
             for name, array in parts.items():
-                np.save(own / split / f"{name}.npy", array)
+                np.save(temporary / split / f"{name}.npy", array)
 
 
 def _open(folder: Path) -> Tokens:

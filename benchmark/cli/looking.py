@@ -128,9 +128,9 @@ def report(
         return
     console = Console()
     console.print(leaderboard_table(published.board))
-    console.print(f"Leaderboard: {published.page}", highlight=False, markup=False, soft_wrap=True)
+    options.echo(console, f"Leaderboard: {published.page}")
     for study in studies:
-        console.print(f"Study {study.label}: {study.page}", highlight=False, markup=False, soft_wrap=True)
+        options.echo(console, f"Study {study.label}: {study.page}")
 
 
 def export(

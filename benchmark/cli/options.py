@@ -109,6 +109,11 @@ def check_tracking_is_here() -> None:
         )
 
 
+def echo(console: Console, text: str) -> None:
+    """Print text as it is, so that paths, labels and commands can be copied."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def command() -> str:
     """What the user typed."""
     return shlex.join(["leanboard", *sys.argv[1:]])

@@ -170,7 +170,7 @@ def nightly(
         sys.exit(stop.exit_code)
     _show_result(outcome.result, job.output, console)
     for line in outcome.lines():
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        options.echo(console, line)
     sys.exit(outcome.exit_code)
 
 
@@ -180,12 +180,8 @@ def _bring(archives: list[Path], job: Job, console: Console) -> None:
 
     for archive in archives:
         found = unpack(archive, job.store, job.plan.nodes.keys())
-        console.print(
-            f"{archive}: {found.new} of {found.total} records taken, {found.there} there already",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        taken = f"{found.new} of {found.total} records taken, {found.there} there already"
+        options.echo(console, f"{archive}: {taken}")
         if not found.new + found.there:
             nodes = job.plan.nodes.values()
             decides = {(node.label, node.task, node.seed): job.plan.decides(node) for node in nodes}
@@ -231,15 +227,13 @@ def show_plan(
         return
     console.print(plan_table(job, nodes, cached, missing))
     time = "unknown until like trials have run" if expected.seconds is None else duration(expected.seconds)
-    console.print(
+    options.echo(
+        console,
         f"{len(missing)} of {len(nodes)} nodes to run, {len(cached)} cached"
         f"{f', {idle} not needed' if idle else ''}. "
         f"Worker time: {time}. "
         f"Disk for kept weights: {expected.disk_bytes / 1e6:.0f} MB, "
         f"for cached teacher outputs at most {expected.cache_bytes / 1e6:.0f} MB.\nOutput: {job.output}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
     )
 
 
@@ -250,7 +244,7 @@ def _show_models(result: Result, job: Job, console: Console) -> None:
     for key, node in job.plan.nodes.items():
         if key in job.plan.asked and key in result.records and has_result(result.records[key]):
             place = job.store.place(result.records[key], "result/model")
-            console.print(f"Model of {node.name}: {place}", highlight=False, markup=False, soft_wrap=True)
+            options.echo(console, f"Model of {node.name}: {place}")
 
 
 def _show_result(result: Result, output: str, console: Console) -> None:
@@ -260,10 +254,10 @@ def _show_result(result: Result, output: str, console: Console) -> None:
     for line in failure_lines(result.failures.values()):
         console.print(line, highlight=False, soft_wrap=True)
     for study in result.studies:
-        console.print(f"Study {study.label}: {study.page}", highlight=False, markup=False, soft_wrap=True)
-    console.print(
-        f"{result.ran} run now, {result.cached} cached, {result.incomplete} without a result", highlight=False
+        options.echo(console, f"Study {study.label}: {study.page}")
+    options.echo(
+        console, f"{result.ran} run now, {result.cached} cached, {result.incomplete} without a result"
     )
-    console.print(f"Leaderboard: {result.published.page}", highlight=False, markup=False, soft_wrap=True)
+    options.echo(console, f"Leaderboard: {result.published.page}")
     hint = f"(leanboard ui {shlex.quote(output)})"
     console.print(f"MLflow:      {result.tracking}   {hint}", markup=False, soft_wrap=True)

@@ -117,14 +117,13 @@ def study(
         options.say_stopped(stop, job, wanted, console)
     for line in failure_lines(failure for key, failure in result.failures.items() if key in wanted):
         console.print(line, highlight=False, soft_wrap=True)
-    plain: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
     for published in result.studies:
         if published.label == chosen.label:
             for sentence in published.conclusion:
-                console.print(sentence, **plain)
-            console.print(f"Study: {published.page}", **plain)
-    console.print(
-        f"{result.ran} run now, {result.cached} cached, {result.incomplete} without a result", **plain
+                options.echo(console, sentence)
+            options.echo(console, f"Study: {published.page}")
+    options.echo(
+        console, f"{result.ran} run now, {result.cached} cached, {result.incomplete} without a result"
     )
     sys.exit(1 if result.incomplete else 0)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from reports.record import Cost
-from tasks.cache import replaced
+from tasks.cache import atomic_file
 from tasks.corpus.stream import START, Position, Stream
 
 
@@ -47,8 +47,8 @@ def save(
     }
     if torch.cuda.is_available():
         state["random_cuda"] = torch.cuda.get_rng_state()
-    with replaced(path) as own:
-        torch.save(state, own)
+    with atomic_file(path) as temporary:
+        torch.save(state, temporary)
 
 
 def restore(

@@ -8,9 +8,9 @@ its hidden size; products of tokens with tokens left out), a plain evaluation of
 mask in layer l, counted from 0, the layers below it and the contexts of its heads are the same for all
 masks; left are its feed-forward part and the layers above, of which the last is needed at the first token
 only: next to nothing (`forward.attend_from_first`). The output projection is linear, so what a head adds to
-its result is computed once and summed by mask. That makes 16 h^2 + 24 (L - 2 - l) h^2 for l < L - 1, and about
-0 for l = L - 1. Over the six layers of MiniLM these are 13 1/3 layers' worth against 36: 2.7 times fewer
-FLOPs for as many masks in every layer. Each head of every layer once, as in an ablation, is 160 layers'
+its result is computed once and summed by mask. That makes 16 h^2 + 24 (L - 2 - l) h^2 for l < L - 1, and
+about 0 for l = L - 1. Over the six layers of MiniLM these are 13 1/3 layers' worth against 36: 2.7 times
+fewer FLOPs for as many masks in every layer. Each head of every layer once, as in an ablation, is 160 layers'
 worth and 5 for the activations that all share, against 432: 2.6 times fewer. Attention between tokens, few
 FLOPs but a fifth of the time, is done in 10 layers instead of 36, so that a little more than these ratios
 can be had.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.cache import written_whole
+from tasks.cache import atomic_folder
 from tasks.corpus import vocabulary
 from tasks.corpus.declaration import Corpus
 from tasks.corpus.text import Text, tokenised
@@ -30,8 +30,8 @@ class CorpusAccess:
         version = vocabulary.VERSIONS[kind]
         folder = self.cache / "vocabularies" / f"{kind}-{size}-{version}-{self.corpus.key()}"
         if not folder.is_dir():
-            with written_whole(folder) as own:
-                vocabulary.train(self.corpus, kind, size, own, offline=self.offline)
+            with atomic_folder(folder) as temporary:
+                vocabulary.train(self.corpus, kind, size, temporary, offline=self.offline)
         return folder
 
     def text(self, tokenizer: Tokenizer) -> Text:

@@ -7,17 +7,16 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.cache import written_whole
+from tasks.cache import atomic_folder
 from tasks.corpus.declaration import Corpus
 from tasks.corpus.sentences import sentences
-from tasks.tokens import Tokenizer
+from tasks.tokens import Tokenizer, versions
 
 if TYPE_CHECKING:
     import tokenizers
@@ -106,13 +105,13 @@ def tokenised(corpus: Corpus, tokenizer: Tokenizer, *, cache: Path, offline: boo
         "format": _FORMAT,
         "corpus": corpus.identity(),
         "tokenizer": tokenizer.digest,
-        "libraries": {name: version(name) for name in ("tokenizers", "transformers", "datasets")},
+        "libraries": versions(),
     }
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     folder = cache / "corpora" / f"{corpus.name.replace('/', '-')}-{digest[:32]}"
     if not folder.is_dir():
-        with written_whole(folder) as own:
-            _write(corpus, tokenizer, own, offline)
+        with atomic_folder(folder) as temporary:
+            _write(corpus, tokenizer, temporary, offline)
     # Asked for with every block, and small.
     arrays = {"documents": np.fromfile(folder / "documents", _FILES["documents"])}
     mapped = {name: np.asarray(np.memmap(folder / name, dtype, "r")) for name, dtype in _FILES.items()}

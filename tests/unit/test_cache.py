@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.cache import replaced
+from tasks.cache import atomic_file
 
 
 def test_two_who_write_one_file_do_each_other_no_harm(tmp_path):
     """As two drivers that carry out the same node; the last one to finish stands."""
     file = tmp_path / "resume" / "state"
-    with replaced(file) as first:
+    with atomic_file(file) as first:
         first.write_text("one")
-        with replaced(file) as second:
+        with atomic_file(file) as second:
             second.write_text("two")
         assert file.read_text() == "two"
     assert file.read_text() == "one"
@@ -22,7 +22,7 @@ def test_two_who_write_one_file_do_each_other_no_harm(tmp_path):
 def test_what_is_interrupted_leaves_the_old_file(tmp_path):
     file = tmp_path / "state"
     file.write_text("old")
-    with pytest.raises(OSError, match="full"), replaced(file) as own:
-        own.write_text("ne")
+    with pytest.raises(OSError, match="full"), atomic_file(file) as temporary:
+        temporary.write_text("ne")
         raise OSError("disk full")
     assert [path.name for path in tmp_path.iterdir()] == ["state"] and file.read_text() == "old"

@@ -8,7 +8,8 @@ import pytest
 from small_plans import METHODS, graph, plan
 
 from benchmark.fingerprint import fingerprint
-from benchmark.plan import _task_content, build, longest_first
+from benchmark.plan import _task_content, build
+from benchmark.queue import critical_path_costs
 from methods.baselines.finetune import Finetune
 from methods.baselines.finetune_more import FinetuneMore
 from methods.distillation.distilbert import DistilBERT
@@ -156,13 +157,13 @@ def test_whatever_is_there_the_missing_can_be_run(seed):
 
 def test_the_longest_chain_goes_first():
     nodes = graph({0: [], 1: [], 2: [1], 3: [2], 4: [0]}, hours={0: 2.0, 4: 0.5, 3: 3.0})
-    assert longest_first(nodes) == {"0": 2.5, "1": 5.0, "2": 4.0, "3": 3.0, "4": 0.5}
+    assert critical_path_costs(nodes) == {"0": 2.5, "1": 5.0, "2": 4.0, "3": 3.0, "4": 0.5}
 
 
 def test_a_chain_counts_only_what_must_run():
     nodes = graph({0: [], 1: [0], 2: [1]})
     del nodes["0"]
-    assert longest_first(nodes) == {"1": 2.0, "2": 1.0}
+    assert critical_path_costs(nodes) == {"1": 2.0, "2": 1.0}
 
 
 def test_the_redraw_of_collapsed_start_models_can_be_planned():
@@ -180,7 +181,7 @@ def test_planning_ten_thousand_trials_takes_little_more_than_their_fingerprints(
     methods = (Finetune(), *(SixteenHeads(heads=share / 100) for share in range(1, 10)))
     begun = time.perf_counter()
     built = plan(methods, seeds=range(500))
-    longest_first(built.missing({}))
+    critical_path_costs(built.missing({}))
     planning = time.perf_counter() - begun
     assert len(built.rows) == 10_000
     begun = time.perf_counter()

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from methods import checkpoint
-from tasks.cache import replaced
+from tasks.cache import atomic_file
 
 
 class Progress:
@@ -39,8 +39,8 @@ class Progress:
         for left_by_a_kill in (unfinished, folder):
             shutil.rmtree(left_by_a_kill, ignore_errors=True)
         os.replace(checkpoint.save(model, unfinished), folder)  # noqa: PTH105 - whole or not at all
-        with replaced(self._folder / "layers.json") as own:
-            own.write_text(json.dumps(state))
+        with atomic_file(self._folder / "layers.json") as temporary:
+            temporary.write_text(json.dumps(state))
 
     def episodes(self, row: int) -> dict[str, Any] | None:
         """What `keep_episodes` was last given for the layer `row`, or None."""
@@ -53,8 +53,8 @@ class Progress:
         """Keep the state of the episodes in the layer `row`: tensors and plain data."""
         if self._folder is None:
             return
-        with replaced(self._folder / "episodes.pt") as own:
-            torch.save({"row": row, **state}, own)
+        with atomic_file(self._folder / "episodes.pt") as temporary:
+            torch.save({"row": row, **state}, temporary)
 
     def _file(self, name: str) -> Path | None:
         if self._folder is None or not (self._folder / name).exists():
