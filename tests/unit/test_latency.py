@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import importlib
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 from small_plans import record
 from tiny_encoders import encoder
 
-from benchmark import latency
+from benchmark import cluster, latency, latency_phase
 from benchmark.config import LatencySettings
 from benchmark.store import Store
 from methods import checkpoint, timing
 from reports.record import Latency, Model, Parameters
+from tasks.errors import BadInput
 
 SETTINGS = LatencySettings(batch_sizes=(1, 3), length=8, repeats=3)
 
@@ -163,3 +168,20 @@ def test_models_that_memory_does_not_hold_are_built_at_their_turn(watched):
     # `a` stays; `b` is new each time, so it passes once before it is timed.
     assert order == warm + repeats(rebuilt="b")
     assert built == ["a", "b", *["b"] * SETTINGS.repeats]
+
+
+def test_a_node_that_never_is_idle_is_waited_for_as_long_as_told(monkeypatch):
+    importlib.import_module("ray.util.placement_group")
+    module, asked, removed = sys.modules["ray.util.placement_group"], [], []
+
+    def placement_group(bundles):
+        asked.append(bundles)
+        return SimpleNamespace(wait=lambda seconds: asked.append(seconds))
+
+    monkeypatch.setattr(module, "placement_group", placement_group)
+    monkeypatch.setattr(module, "remove_placement_group", removed.append)
+    monkeypatch.setattr(cluster, "alive", lambda: [{"Resources": {"CPU": 2}}, {"Resources": {"CPU": 8}}])
+    with pytest.raises(BadInput, match=r"other work holds CPUs of every node, and 7 s \(--wait\)"):
+        latency_phase._on_an_idle_node({"a": {}}, {}, SETTINGS, "cpu", 1, 7)
+    assert asked == [[{"CPU": 8}], 7]
+    assert len(removed) == 1
