@@ -6,13 +6,13 @@ import contextlib
 import os
 import shutil
 import tempfile
-import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmark.digest import digest
 from benchmark.fingerprint import fingerprint
+from benchmark.periodic import every
 from benchmark.store import Store
 from tasks.cache import cache_folder
 
@@ -60,32 +60,19 @@ class Resuming:
             self._fetch()
         return own
 
-    @contextlib.contextmanager
-    def copied(self) -> Iterator[None]:
+    def copied(self) -> contextlib.AbstractContextManager[None]:
         """Bring what changes in the folder to an object store for the time of the block, once a minute."""
-        if self.store.local:
-            yield
-            return
-        over = threading.Event()
-        thread = threading.Thread(target=self._copy_until, args=(over,), name="resume-copies", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+        return (
+            contextlib.nullcontext()
+            if self.store.local
+            else every(COPY_SECONDS, self.copy, at_both_ends=False)
+        )
 
     def clear(self) -> None:
         """Remove all of it: the record is written."""
         shutil.rmtree(self.root, ignore_errors=True)
         if not self.store.local and self.store.fs.exists(folder := self.store.path("resume", self.key)):
             self.store.fs.rm(folder, recursive=True)
-
-    def _copy_until(self, over: threading.Event) -> None:
-        while not over.wait(COPY_SECONDS):
-            # An outage costs a copy, and so does a file that is replaced meanwhile.
-            with contextlib.suppress(OSError):
-                self.copy()
 
     def copy(self) -> None:
         """Copy the folder to the store if it has changed: all of it as it is at one moment, or nothing."""

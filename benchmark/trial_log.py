@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import IO
 
 from benchmark.assignment import Assignment
 from benchmark.files import log_name
+from benchmark.periodic import every
 from benchmark.store import Store
 from tasks.cache import cache_folder
 
@@ -40,24 +40,15 @@ def trial_log(assignment: Assignment, store: Store) -> Iterator[IO[str]]:
             logging.getLogger().removeHandler(handler)
 
 
-@contextlib.contextmanager
-def _copied(path: Path, store: Store) -> Iterator[None]:
+def _copied(path: Path, store: Store) -> contextlib.AbstractContextManager[None]:
     """Copy a growing log to a remote store now and then: a worker that is killed cannot do it at its end."""
-    over = threading.Event()
+    copied = -1
 
     def copy() -> None:
-        size = -1
-        ended = False
-        while not ended:
-            ended = over.wait(_COPY_SECONDS if size >= 0 else 0)
-            if path.stat().st_size != size:
-                size = path.stat().st_size
-                store.fs.put_file(str(path), store.path("logs", path.name))
+        nonlocal copied
+        size = path.stat().st_size
+        if size != copied:
+            store.fs.put_file(str(path), store.path("logs", path.name))
+            copied = size
 
-    thread = threading.Thread(target=copy, name="log", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    return every(_COPY_SECONDS, copy, at_both_ends=True)

@@ -103,7 +103,8 @@ def logs(
                 f"{trial}: not run yet, or ended before it could log; {store.url} has no log of it"
             )
         raise BadInput(f"{trial}: no such trial in {store.url}; {did_you_mean(trial, known)}")
-    typer.echo(f"# {path}", err=True)
+    if output is None:
+        typer.echo(f"# {path}", err=True)
     typer.echo(store.fs.cat_file(path).decode(errors="replace"), nl=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -279,8 +280,20 @@ def test_status_failed_says_why_and_where_the_log_is(begun):
 
 
 def test_logs_of_a_trial(begun):
-    assert call("logs", "kd:layers=3.rte.2") == "line [/red] one\n"
+    # Which sweep was meant is said beside the log.
+    assert call("logs", "kd:layers=3.rte.2").endswith("kd:layers=3.rte.2.log\nline [/red] one\n")
     assert call("logs", "kd:layers=3.rte.2", "-o", str(begun)) == "line [/red] one\n"
+
+
+def test_logs_are_those_of_the_sweep_that_ran_last(begun):
+    """One that is resumed leaves its manifest as it is."""
+    other = begun.parent / "later"
+    shutil.copytree(begun, other)
+    for folder, log, manifest in ((begun, 3000, 1000), (other, 1500, 2000)):
+        os.utime(folder / "manifest.json", (manifest, manifest))
+        for path in (folder / "logs").iterdir():
+            os.utime(path, (log, log))
+    assert f"# {begun}" in call("logs", "kd:layers=3.rte.2")
 
 
 def test_a_closed_pipe_is_no_traceback():

@@ -288,7 +288,8 @@ def test_a_sweep_gives_tasks_seeds_and_the_output(folder):
     (folder / "mine.yaml").write_text(json.dumps({**SWEEP, "name": "mine", "methods": methods}))
     out = call("study", "one-head", "--sweep", "mine.yaml", "--dry-run")
     # Two tasks and seeds: start models and the study, but not the sweep's methods.
-    assert "8 of 12 nodes to run" in out
+    assert "8 of 8 nodes to run, 0 cached" in out
+    assert "sixteen-heads" not in out
     assert str(folder / "runs" / "mine") in out
 
 
