@@ -48,7 +48,9 @@ def connected(address: str | None, *, offline: bool, cpus: int | None = None) ->
         BadInput: there is no cluster at the address, or it is one of Ray Client.
     """
     if address and cpus:
-        raise BadInput(f"--cpus {cpus}: the Ray at {address} knows its CPUs; leave --cpus or --address out")
+        raise BadInput(
+            f"--cpus {cpus}: the Ray at {address} has its CPUs; leave --cpus out, or --address (RAY_ADDRESS)"
+        )
     # Ray Client would run Tune in another process, without the driver's queue, mirror and signals.
     if address and address.startswith("ray://"):
         raise BadInput(

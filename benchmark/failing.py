@@ -21,8 +21,8 @@ def failure_kind(error: BaseException) -> FailureKind:
     """Return which kind of failure an exception inside a trial is."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return "oom"
-    # PyTorch's CPU allocator raises a plain RuntimeError.
-    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+    # PyTorch's CPU allocator raises a plain RuntimeError, and CUDA's runtime an error of the accelerator.
+    if isinstance(error, RuntimeError) and ("can't allocate memory" in str(error) or _cuda_is_full(error)):
         return "oom"
     if isinstance(error, Diverged):
         return "diverged"
@@ -33,7 +33,11 @@ def failure_kind(error: BaseException) -> FailureKind:
 
 def device_is_lost(error: BaseException) -> bool:
     """Whether the accelerator failed, after which nothing more can be computed on it in this process."""
-    return isinstance(error, torch.AcceleratorError)
+    return isinstance(error, torch.AcceleratorError) and not _cuda_is_full(error)
+
+
+def _cuda_is_full(error: BaseException) -> bool:
+    return isinstance(error, torch.AcceleratorError) and "out of memory" in str(error)
 
 
 def write_failure(

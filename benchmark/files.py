@@ -11,7 +11,7 @@ from typing import Any
 
 import fsspec
 
-from benchmark.remote import Remote
+from benchmark.remote import ConnectionLost, Remote
 from tasks.cache import atomic_file
 from tasks.errors import BadInput
 from tasks.paths import from_home
@@ -82,14 +82,13 @@ class Root:
             return None
 
     def reachable(self) -> bool:
-        """Whether the store can be asked at all."""
+        """Whether the store answers at all."""
         try:
-            self.fs.invalidate_cache()
             self.fs.info(self.root)
-        except FileNotFoundError:
-            return True
-        except OSError:
+        except ConnectionLost:
             return False
+        except OSError:
+            return True
         return True
 
     def probe(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -42,7 +43,7 @@ def measure(
         wanted = untimed(job, manifest, scan)
         if wanted:
             # Said once: a line that moves would be something else running.
-            console.print("[dim]measuring latency, nothing else running[/]")
+            console.print("[dim]measuring latency once nothing else runs[/]")
         known = {name: set(latency.load(job.store, records, settings, name)) for name in manifest.machines}
         timed = _on_an_idle_node(wanted, known, settings, device, threads, wait)
     except (BadInput, RuntimeError, RayError) as error:
@@ -108,7 +109,7 @@ def _on_an_idle_node(
     cpus = max(node.get("CPU", 0) for node in nodes)
     idle = placement_group([{"CPU": cpus} | ({"GPU": gpus} if gpus else {})])
     try:
-        if not idle.wait(wait):
+        if not idle.wait(max(1, math.ceil(wait))):
             raise BadInput(
                 f"other work holds CPUs of every node, and {wait:g} s (--wait) have not changed it; run the "
                 "same command again when the cluster is idle"

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from benchmark.fingerprint import fingerprint
+from benchmark.store import has_result
 from reports.record import Record
 
 
@@ -26,13 +27,15 @@ def replaced(records: Iterable[Record]) -> list[str]:
         records: of the sweep's nodes. Those written before origins were kept are taken to be in order.
     """
     by_key = {record.fingerprint: record for record in records}
+    # In archives there are no weights, and nothing to compare.
+    now = {key: result_digest(record) for key, record in by_key.items() if has_result(record)}
     trials: defaultdict[str, list[str]] = defaultdict(list)
     for record in by_key.values():
         for key, digest in record.origins.items():
-            if key in by_key and result_digest(by_key[key]) != digest:
+            if now.get(key, digest) != digest:
                 trials[by_key[key].label].append(f"{record.label}.{record.task}.{record.seed}")
     return [
-        f"{len(names)} trials, {names[0]} for one, started from a {label} that has been made again since and "
-        f"came out different; --rerun {label} makes all of them again."
+        f"Started from a {label} that has been made again since and came out different: {names[0]}"
+        f"{f' and {len(names) - 1} more' if len(names) > 1 else ''}; --rerun {label} makes all of them again."
         for label, names in trials.items()
     ]

@@ -18,12 +18,12 @@ class Process(NamedTuple):
     """The host, its boot and the container's own numbering: what makes a process number mean something."""
     pid: int
     born: float
-    """Unix time in seconds; process numbers are used again."""
+    """When it began, on a clock that nobody sets; process numbers are used again."""
 
     @classmethod
     def own(cls) -> Process:
         """This one."""
-        return cls(machine(), os.getpid(), psutil.Process().create_time())
+        return cls(machine(), os.getpid(), _born(os.getpid()))
 
     @property
     def dead(self) -> bool:
@@ -31,9 +31,20 @@ class Process(NamedTuple):
         if self.machine != machine():
             return False
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.born) > 1
+            return abs(_born(self.pid) - self.born) > 1
         except psutil.NoSuchProcess:
             return True
+
+
+def _born(pid: int) -> float:
+    """Seconds from boot to the beginning of a process where the kernel says it, else Unix time."""
+    try:
+        facts = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        # psutil adds the time of boot, which moves with every correction of the clock.
+        return psutil.Process(pid).create_time()
+    # The name, in brackets, may hold spaces.
+    return int(facts.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def machine() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
 import time
@@ -226,6 +227,10 @@ class _Handler(_Unsaved, tune.Callback):
         elif self.queue.lost(node.fingerprint):
             self.watcher.lost(node)
             return
+        elif (known := self._written(attempt)) is not None:
+            # It said why before it ended: a worker whose accelerator failed does.
+            self.ended(Outcome(node.fingerprint, attempt.id, "failed", known.kind, known.message))
+            return
         else:
             kind, message = "node_lost", f"its worker died three times, last with: {error}"
         self.ended(self._failed(attempt, kind, message, started))
@@ -267,10 +272,12 @@ class _Handler(_Unsaved, tune.Callback):
             elif now < until:
                 self.unseen.append((outcome, until))
             elif not self.store.reachable():
+                logging.getLogger(__name__).warning("%s does not answer; waiting for it", self.store.url)
                 self.unseen.append((outcome, time.monotonic() + _APPEARS_SECONDS))
             elif self._appeared(node):  # It was there, behind an outage that is over.
                 self._complete(outcome)
             else:
+                self.store.probe()
                 raise BadInput(
                     f"output {self.store.url}: the worker of {node.name} says it is done, but its record is "
                     "not there, so the node it ran on does not see this output; use a folder that all nodes "
@@ -283,7 +290,16 @@ class _Handler(_Unsaved, tune.Callback):
 
     def _appeared(self, node: Node) -> bool:
         """Whether the record of a node that is done is where this process sees it."""
-        return self.store.holds(node.fingerprint, replaced=self.replaced.get(node.fingerprint))
+        try:
+            return self.store.holds(node.fingerprint, replaced=self.replaced.get(node.fingerprint))
+        except OSError:  # Where a trial ends, Tune lets no exception through.
+            return False
+
+    def _written(self, attempt: Attempt) -> Failure | None:
+        """The failure that the attempt itself wrote down, if it did."""
+        with contextlib.suppress(OSError):
+            return self.store.failure(attempt.node.fingerprint, attempt.id)
+        return None
 
     def _is_whole(self, attempt: Attempt) -> bool:
         record = self.store.read(attempt.node.fingerprint)

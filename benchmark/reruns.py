@@ -10,7 +10,7 @@ from tasks.errors import BadInput, did_you_mean
 FILE = "rerun.json"
 
 
-def to_make_again(job: Job, labels: Sequence[str]) -> dict[str, float]:
+def to_make_again(job: Job, labels: Sequence[str], *, remember: bool = True) -> dict[str, float]:
     """Return the records to make again, as `ended` by fingerprint: those of the labels and all built on them.
 
     Records stay until their successors are written over them. A command that is given again after a kill
@@ -19,6 +19,7 @@ def to_make_again(job: Job, labels: Sequence[str]) -> dict[str, float]:
     Args:
         job: the sweep.
         labels: of rows, studies or prerequisites; none leaves the store untouched.
+        remember: write it down, since it is about to be done.
 
     Raises:
         BadInput: a label is none of the sweep's.
@@ -35,9 +36,11 @@ def to_make_again(job: Job, labels: Sequence[str]) -> dict[str, float]:
             again.add(key)
     ended = {key: record.ended for key, record in job.store.scan(again).records.items()}
     before = job.store.read_json(FILE) or {}
-    if before.get("labels") == sorted(labels):
+    # Of the same trials: what a command for one task has left says nothing of the others.
+    if before.get("labels") == sorted(labels) and before.get("again") == sorted(again):
         left = {key: ended[key] for key, was in before["ended"].items() if ended.get(key) == was}
         if left:
             return left
-    job.store.write_json(FILE, {"labels": sorted(labels), "ended": ended})
+    if remember:
+        job.store.write_json(FILE, {"labels": sorted(labels), "again": sorted(again), "ended": ended})
     return ended

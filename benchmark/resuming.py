@@ -57,7 +57,9 @@ class Resuming:
             shutil.rmtree(other, ignore_errors=True)
         self._own = own
         if not self.store.local:
-            self._fetch()
+            # Another attempt may have removed its copy meanwhile; then this one starts from what is here.
+            with contextlib.suppress(OSError):
+                self._fetch()
         return own
 
     def copied(self) -> contextlib.AbstractContextManager[None]:
@@ -71,8 +73,12 @@ class Resuming:
     def clear(self) -> None:
         """Remove all of it: the record is written."""
         shutil.rmtree(self.root, ignore_errors=True)
-        if not self.store.local and self.store.fs.exists(folder := self.store.path("resume", self.key)):
-            self.store.fs.rm(folder, recursive=True)
+        if not self.store.local:
+            # What stays there for an outage is in nobody's way.
+            with contextlib.suppress(OSError):
+                folder = self.store.path("resume", self.key)
+                if self.store.fs.exists(folder):
+                    self.store.fs.rm(folder, recursive=True)
 
     def copy(self) -> None:
         """Copy the folder to the store if it has changed: all of it as it is at one moment, or nothing."""

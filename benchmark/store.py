@@ -14,6 +14,7 @@ their own, so the last record.json wins and both are whole.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
@@ -26,6 +27,7 @@ from pydantic import ValidationError
 
 from benchmark.files import Root, sha256
 from benchmark.fingerprint import fingerprint
+from benchmark.remote import ConnectionLost
 from benchmark.verification import Verifier
 from reports.record import Failure, File, Record
 
@@ -230,12 +232,14 @@ class Store(Root):
             try:
                 self.put_file(source, f"{folder}/{role}")
             except OSError as error:
-                if self.fs.exists(folder):
-                    self.fs.rm(folder, recursive=True)
+                with contextlib.suppress(OSError):
+                    if self.fs.exists(folder):
+                        self.fs.rm(folder, recursive=True)
                 size = source.stat().st_size / 1e6
+                full = error.errno in (errno.ENOSPC, errno.EDQUOT)
                 raise OSError(
                     f"{role} of {record.label} ({size:.0f} MB) cannot be kept in {self.url}: {error}; "
-                    "make room and run the same command again"
+                    f"{'make room and ' if full else ''}run the same command again"
                 ) from error
             described[role] = File(
                 path=f"{attempt}/{role}", size=source.stat().st_size, sha256=sha256(source)
@@ -273,9 +277,15 @@ class Store(Root):
         return {path.removeprefix(base).lstrip("/"): info for path, info in found.items()}
 
     def _text(self, key: str) -> bytes:
-        """The bytes of one record.json; empty where it cannot be read, which is damage too."""
+        """The bytes of one record.json; empty where it cannot be read, which is damage too.
+
+        Raises:
+            ConnectionLost: the store does not answer, which says nothing of the record.
+        """
         try:
             return self.fs.cat_file(self.path("records", key, "record.json"))
+        except ConnectionLost:
+            raise
         except OSError:
             return b""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated, NoReturn
 
@@ -57,7 +58,10 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
-    except OSError as error:  # A file that is a folder, a disk that is full: nothing a traceback explains.
+    except OSError as error:
+        # A file that is a folder, a disk that is full: nothing a traceback explains.
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
         _refuse(str(error))
 
 

@@ -71,7 +71,14 @@ Address = Annotated[
 Cpus = Annotated[
     int | None, typer.Option("--cpus", help="CPUs to use of this machine; by default all.", min=1)
 ]
-Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait for an autoscaler to make room.", min=0)]
+Wait = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        help="Seconds to wait for an autoscaler to make room, and for a node idle enough to measure latency.",
+        min=0,
+    ),
+]
 
 
 def open_job(

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from benchmark.cli import options
-from tasks.errors import BadInput
 
 if TYPE_CHECKING:
     from benchmark.job import Job
@@ -41,7 +40,7 @@ def run(
         typer.Option(
             "--rerun",
             metavar="LABEL",
-            help="Make the records of this label again, e.g. kd:layers=3 (repeatable).",
+            help="Make the records of this label again, e.g. kd:layers=3, and all built on it (repeatable).",
         ),
     ] = None,
     keep: Annotated[
@@ -72,9 +71,8 @@ def run(
     """
     from benchmark import sweep as engine
     from benchmark.interrupts import Interrupted
+    from benchmark.reruns import to_make_again
 
-    if dry_run and rerun:
-        raise BadInput("--dry-run shows what is missing, and --rerun makes again what is not; leave one out")
     console = Console()
     job = options.open_job(
         sweep,
@@ -90,7 +88,7 @@ def run(
     if records:
         _bring(records, job, console)
     if dry_run:
-        show_plan(job, console)
+        show_plan(job, console, without=to_make_again(job, rerun or (), remember=False))
         return
     try:
         result = engine.run(
@@ -193,14 +191,21 @@ def _bring(archives: list[Path], job: Job, console: Console) -> None:
 
 
 def show_plan(
-    job: Job, console: Console, *, as_json: bool = False, targets: Collection[str] | None = None
+    job: Job,
+    console: Console,
+    *,
+    as_json: bool = False,
+    targets: Collection[str] | None = None,
+    without: Collection[str] = (),
 ) -> None:
-    """Print what would be run, all of the job or what `targets` need."""
+    """Print what would be run, all of the job or what `targets` need, if records `without` were not there."""
     from benchmark.cli.tables import plan_table
     from benchmark.estimate import estimate, sizes
     from benchmark.progress import duration
 
     scan = job.scan()
+    for key in without:
+        del scan.records[key]
     missing = job.missing(scan, targets)
     nodes = job.plan.nodes if targets is None else job.plan.needed(targets)
     cached = nodes.keys() & scan.records.keys() - missing.keys()

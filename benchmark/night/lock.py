@@ -83,7 +83,8 @@ def _create(store: Store, own: dict[str, Any]) -> bool:
     try:
         store.fs.pipe_file(path, text, mode="create")
     except FileExistsError:
-        return False
+        # A connection that was lost after the file was made brings this, too.
+        return _is_ours(store, own)
     except (NotImplementedError, TypeError, ValueError, OSError):  # It cannot create exclusively.
         store.write_json(FILE, own)
         time.sleep(_SETTLE_SECONDS)

@@ -93,10 +93,7 @@ class Night(_Frozen):
             if name.endswith(".npz"):
                 task = name.removesuffix(".npz")
                 one = _unpack(store.fs.cat_file(store.path(FOLDER, self.name, name)))
-                predicted = {
-                    (names.get((task, label), label), seed): classes
-                    for (label, seed), classes in one.predicted.items()
-                }
+                predicted = {(names[label, task], seed): own for (label, seed), own in one.predicted.items()}
                 found[task] = replace(one, predicted=predicted)
         return found
 
@@ -110,17 +107,20 @@ class Night(_Frozen):
         names = self._todays(labels)
         changed = {
             part: tuple(
-                one.model_copy(update={"label": names.get((one.task, one.label), one.label)})
+                one.model_copy(update={"label": names.get((one.label, one.task), one.label)})
                 for one in getattr(self, part)
             )
             for part in ("trials", "findings", "still_lost")
         }
         return self.model_copy(update=changed)
 
-    def _todays(self, labels: Mapping[str, str]) -> dict[tuple[str, str], str]:
-        """Today's label by task and label of this night."""
-        known = (trial for trial in self.trials if trial.fingerprint in labels)
-        return {(trial.task, trial.label): labels[trial.fingerprint] for trial in known}
+    def _todays(self, labels: Mapping[str, str]) -> dict[Cell, str]:
+        """Today's label of every cell; one whose label names another cell's trials today is set apart."""
+        known = {(t.label, t.task): labels[t.fingerprint] for t in self.trials if t.fingerprint in labels}
+        taken = {(label, task) for (_, task), label in known.items()}
+        cells = {(trial.label, trial.task) for trial in self.trials}
+        apart = {cell: f"{cell[0]} (until {self.name})" for cell in cells & taken}
+        return {cell: cell[0] for cell in cells} | apart | known
 
 
 def next_name(store: Store) -> str:

@@ -151,8 +151,8 @@ _COLUMNS = [
     "task", "metric", "seed", "layer", "head", "unpruned", "change", "low", "high",
     "test", "p", "p_holm", "p_bh",
 ]  # fmt: skip
-_SUMMARY = ["task", "seed", "test", "heads", "unpruned", "matter (Holm)", "matter (BH)", "hurt (Holm)",
-            "hurt (BH)", "largest loss", "largest gain"]  # fmt: skip
+_SUMMARY = ["task", "seed", "test", "metric", "heads", "unpruned", "matter (Holm)", "matter (BH)",
+            "hurt (Holm)", "hurt (BH)", "largest loss", "largest gain"]  # fmt: skip
 
 
 def _rows(a: _Ablation) -> list[list[object]]:
@@ -173,17 +173,19 @@ def _p(family: _Family, head: Head) -> list[float]:
 
 
 def _summary(a: _Ablation) -> list[list[object]]:
-    families: list[tuple[str, str, float, _Family]] = [("all", "combined", a.base, a.over_seeds)]
+    families: list[tuple[str, str, str, float, _Family]] = [
+        ("all", "combined", a.task.primary, a.base, a.over_seeds)
+    ]
     families += [
-        (str(seed), test, a.accuracy[seed], family)
+        (str(seed), test, "accuracy", a.accuracy[seed], family)
         for seed, tests in a.by_seed.items()
         for test, family in tests.items()
     ]
     rows: list[list[object]] = []
-    for seed, test, base, family in families:
+    for seed, test, metric, base, family in families:
         counts = [len(side(name)) for side in (family.matter, family.help) for name in _CORRECTIONS]
         extremes = [_extreme(family.changes, sign) for sign in (1, -1)]
-        rows.append([a.task.name, seed, test, len(family.changes), base, *counts, *extremes])
+        rows.append([a.task.name, seed, test, metric, len(family.changes), base, *counts, *extremes])
     return rows
 
 
@@ -205,8 +207,8 @@ def _conclude(a: _Ablation) -> list[str]:
         f"{title}, {seeds_in_words(a.records)}: {without} of {total} heads can each go alone without a "
         f"significant change; {len(matter)} matter ({len(matter_bh)} by Benjamini-Hochberg) and {len(hurt)} "
         f"hurt ({len(hurt_bh)}). Largest loss {worst} points.",
-        f"{title}, single models by exact McNemar with Holm: in the median seed {per_seed[0]:g} heads matter "
-        f"and {per_seed[1]:g} hurt.",
+        f"{title}, single models by exact McNemar on accuracy, with Holm: in the median seed {per_seed[0]:g} "
+        f"heads matter and {per_seed[1]:g} hurt.",
     ]
 
 

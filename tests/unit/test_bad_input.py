@@ -197,7 +197,7 @@ def test_a_sweep_that_has_changed_since_it_was_run_is_said_to(folder, refused, c
 
 def test_cpus_of_a_ray_that_is_there(folder, refused):
     said = refused("run", write(folder), "--address", "127.0.0.1:1", "--cpus", "2")
-    assert "--cpus 2: the Ray at 127.0.0.1:1 knows its CPUs" in said
+    assert "--cpus 2: the Ray at 127.0.0.1:1 has its CPUs" in said
 
 
 def test_a_study_that_reads_trials_which_are_not_there(folder, refused):
@@ -215,10 +215,6 @@ def test_a_study_offline_with_a_server_far_away(folder, refused, monkeypatch):
 def test_an_archive_has_a_page_of_its_own_place(folder, refused):
     said = refused("report", "some.zip", "-o", "page")
     assert "an archive is unpacked below" in said and "leave -o out" in said
-
-
-def test_a_dry_run_does_not_rerun(folder, refused):
-    assert "leave one out" in refused("run", write(folder), "--dry-run", "--rerun", "kd")
 
 
 def test_a_label_to_keep_that_is_not_there(folder, refused):

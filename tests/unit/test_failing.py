@@ -23,6 +23,7 @@ from methods.divergence import Diverged
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), "oom"),
         (Diverged("at step 3"), "diverged"),
         (PrerequisiteFailed("finetune"), "prerequisite"),
+        (torch.AcceleratorError("CUDA error: out of memory"), "oom"),
         (torch.AcceleratorError("CUDA error: unspecified launch failure"), "error"),
         (KeyError("a"), "error"),
     ],

@@ -229,6 +229,20 @@ def test_a_row_written_in_another_way_is_compared_with_itself(world):
     assert "Not compared" not in said(outcome)
 
 
+def test_a_label_that_names_other_trials_today_is_set_apart(world):
+    rates = {"learning_rate": 2e-4}, {"learning_rate": {"sst2": 2e-4, "rte": 2e-4}}
+    night(world, kd={"kd": rates[0]})
+    found, _ = nights.last(world.job().store)
+    other = [t.model_copy(update={"fingerprint": f"o{t.seed}{t.task}", "label": "kd:learning_rate=by-task"})
+             for t in found.trials if t.label.startswith("kd")]  # fmt: skip
+    both = found.model_copy(update={"trials": (*found.trials, *other)})
+    labels = {node.fingerprint: node.label for node in world.job(kd={"kd": rates[1]}).plan.trials()}
+    cells = {(trial.label, trial.fingerprint[0] == "o") for trial in both.under(labels).trials}
+    assert (f"kd:learning_rate=by-task (until {found.name})", True) in cells
+    assert ("kd:learning_rate=by-task", False) in cells
+    assert ("kd:learning_rate=by-task", True) not in cells
+
+
 def test_a_real_loss_is_confirmed_by_fresh_seeds(world):
     night(world)
     world.code[KD], world.accuracy["kd", "sst2"] = "2", 0.70

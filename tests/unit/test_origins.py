@@ -4,6 +4,7 @@ import pytest
 from small_plans import record
 
 from benchmark import origins
+from benchmark.archive import _bare
 from reports.record import File, Record
 
 
@@ -25,8 +26,13 @@ def test_a_start_model_that_came_out_the_same_changes_nothing():
 
 def test_one_that_came_out_different_is_said_with_what_to_do():
     (said,) = origins.replaced([start("two"), trial(start("one"))])
-    assert said.startswith("1 trials, kd.rte.1 for one, started from a finetune that has been made again")
+    assert said.startswith("Started from a finetune that has been made again since and came out different: ")
+    assert "different: kd.rte.1; " in said
     assert "--rerun finetune" in said
+
+
+def test_an_archive_without_weights_has_nothing_to_compare():
+    assert origins.replaced([_bare(start("one")), trial(start("one"))]) == []
 
 
 @pytest.mark.parametrize("known", [[], [start("one").model_copy(update={"fingerprint": "o" * 64})]])

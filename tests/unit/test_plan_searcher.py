@@ -30,6 +30,9 @@ class Store:
     def reachable(self):
         return self.there
 
+    def probe(self):
+        pass
+
 
 class Silent:
     def __getattr__(self, name):

@@ -35,10 +35,33 @@ def failing(monkeypatch, errors: list[Exception]) -> None:
     monkeypatch.setattr(MemoryFileSystem, "cat_file", cat_file)
 
 
-def test_a_connection_that_is_lost_for_a_while_costs_nothing(store, monkeypatch):
+@pytest.mark.parametrize("error", [EndpointConnectionError("no"), ConnectionResetError("no"), TimeoutError()])
+def test_a_connection_that_is_lost_for_a_while_costs_nothing(store, monkeypatch, error):
     store.write_json("a.json", {"a": 1})
-    failing(monkeypatch, [EndpointConnectionError("could not connect")] * len(remote._PAUSES))
+    failing(monkeypatch, [error] * len(remote._PAUSES))
     assert store.read_json("a.json") == {"a": 1}
+
+
+def test_what_was_removed_before_the_answer_was_lost_is_removed(store, monkeypatch):
+    remove = MemoryFileSystem.rm_file
+
+    def rm_file(self, path):
+        remove(self, path)
+        raise EndpointConnectionError("the answer is lost")
+
+    store.write_json("a.json", {})
+    monkeypatch.setattr(MemoryFileSystem, "rm_file", rm_file)
+    store.fs.rm_file(store.path("a.json"))
+    monkeypatch.setattr(MemoryFileSystem, "rm_file", remove)
+    with pytest.raises(FileNotFoundError):
+        store.fs.rm_file(store.path("a.json"))
+
+
+def test_an_outage_is_no_damage(store, monkeypatch):
+    store.write_json("records/a/record.json", {})
+    failing(monkeypatch, [EndpointConnectionError("could not connect")] * 99)
+    with pytest.raises(remote.ConnectionLost):
+        store.scan()
 
 
 def test_one_that_stays_lost_is_an_error_of_the_file_system(store, monkeypatch):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from test_publish import Output
+from test_publish import SWEEP, Output
 
+from benchmark.job import resolve
+from benchmark.load import make_sweep
 from benchmark.reruns import FILE, to_make_again
 from tasks.errors import BadInput
 
@@ -42,6 +44,18 @@ def test_the_same_command_after_a_kill_makes_what_is_left(output):
     for key in (first, *others):
         output.leave(key, ended=4.0)
     assert to_make_again(output.job, ["kd:layers=3"]) == dict.fromkeys((first, *others), 4.0)
+
+
+def test_what_a_part_of_the_sweep_has_left_says_nothing_of_the_rest(output):
+    """Seed 1 alone was to be made again and was not."""
+    part = resolve(make_sweep({**SWEEP, "seeds": 1}), output=output.job.output)
+    assert len(to_make_again(part, ["kd:layers=3"])) < len(labelled(output, "kd:layers=3"))
+    assert to_make_again(output.job, ["kd:layers=3"]).keys() == labelled(output, "kd:layers=3")
+
+
+def test_a_look_writes_nothing_down(output):
+    assert to_make_again(output.job, ["kd:layers=3"], remember=False)
+    assert output.store.read_json(FILE) is None
 
 
 def test_a_label_that_is_not_there_is_refused_and_no_label_leaves_the_store_alone(output):
