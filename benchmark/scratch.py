@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import fcntl
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from benchmark.processes import Process, machine
+_PREFIX = "leanboard-trial-"
+_LOCK = ".lock"
 
-_PREFIX = "leanboard-trial"
 
-
-@contextmanager
+@contextlib.contextmanager
 def scratch() -> Iterator[Path]:
     """Give a temporary folder for the time of the block.
 
     A worker that is killed, by a timeout for one, leaves its folder, with gigabytes of teacher states in it;
-    the next trial on the same machine removes it.
+    the next trial on the same machine removes it. Whose folder it is a lock tells, which the kernel takes
+    away with its process.
     """
-    _sweep()
-    own = Process.own()
-    prefix = f"{_PREFIX}-{_digest(own.machine)}-{own.pid}-{own.born:.2f}-"
-    with tempfile.TemporaryDirectory(prefix=prefix) as folder:
-        yield Path(folder)
+    _remove_abandoned()
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as name:
+        folder = Path(name)
+        # Locked before it has its name: a lock file that is there and free is always one that was left.
+        with (folder / ".locking").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            (folder / ".locking").rename(folder / _LOCK)
+            yield folder
 
 
-def _sweep() -> None:
-    """Remove the folders of this machine's processes that have ended."""
-    here = _digest(machine())
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}-{here}-*"):
-        try:
-            pid, born = folder.name.removeprefix(f"{_PREFIX}-{here}-").split("-")[:2]
-            dead = Process(machine(), int(pid), float(born)).dead
-        except ValueError:  # Not of this naming.
-            continue
-        if dead:
+def _remove_abandoned() -> None:
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        # One that is locked, another user's, or being made or removed at this moment.
+        with contextlib.suppress(OSError), (folder / _LOCK).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()[:8]

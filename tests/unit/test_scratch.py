@@ -41,10 +41,10 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(
         killed, living = (process.stdout.readline().strip() for process in started)
         os.kill(started[0].pid, signal.SIGKILL)
         started[0].wait()
-        (tmp_path / "leanboard-trial-of-somebody").mkdir()
+        (tmp_path / "leanboard-trial-of-another-kind").mkdir()
         with scratch() as own:
             found = {str(path) for path in tmp_path.iterdir()}
-        assert found == {living, str(own), str(tmp_path / "leanboard-trial-of-somebody")}
+        assert found == {living, str(own), str(tmp_path / "leanboard-trial-of-another-kind")}
         assert killed not in found
     finally:
         for process in started:
