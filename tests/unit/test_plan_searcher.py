@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from small_plans import graph
 
-from benchmark import ray_tune
+from benchmark import ray_tune, tune_callback
 from benchmark.assignment import Outcome
 from benchmark.interrupts import Interrupted, Interrupts
 from benchmark.queue import Queue
@@ -52,17 +52,19 @@ def interrupts():
 @pytest.fixture
 def searcher(store, interrupts, monkeypatch):
     """Of a plan whose node 1 needs node 0, which has been handed out and says it is done."""
-    monkeypatch.setattr(ray_tune._Handler, "_mailbox", lambda self: None)
-    monkeypatch.setattr(ray_tune, "_LOOK_SECONDS", 0)
+    monkeypatch.setattr(tune_callback.TuneCallback, "_mailbox", lambda self: None)
+    monkeypatch.setattr(tune_callback, "_LOOK_SECONDS", 0)
     queue = Queue(graph({0: [], 1: [0]}))
-    handler = ray_tune._Handler(queue, store, Silent(), interrupts, {})
+    callback = tune_callback.TuneCallback(queue, store, Silent(), interrupts, {})
     made = ray_tune.PlanSearcher(
-        queue, lambda node, attempt: SimpleNamespace(model_dump_json=lambda: node.name, cpu=1, gpu=0), handler
+        queue,
+        lambda node, attempt: SimpleNamespace(model_dump_json=lambda: node.name, cpu=1, gpu=0),
+        callback,
     )
     first = made.suggest("a")
     assert made.suggest("b") is None
     done = Outcome(queue.nodes["0"].fingerprint, first["attempt"], "done")
-    handler.ended(done)
+    callback.ended(done)
     return made
 
 
@@ -74,27 +76,27 @@ def test_a_record_that_appears_late_lets_what_needs_it_begin(searcher, store):
 
 def test_a_slow_store_is_asked_once_in_a_while(searcher, store, monkeypatch):
     assert searcher.suggest("b") is None
-    monkeypatch.setattr(ray_tune, "_LOOK_SECONDS", 1000)
+    monkeypatch.setattr(tune_callback, "_LOOK_SECONDS", 1000)
     store.shown.add("0")
     assert searcher.suggest("b") is None
 
 
 def test_a_record_that_never_appears_ends_the_search(searcher, monkeypatch):
     assert searcher.suggest("b") is None
-    clock = ray_tune.time.monotonic() + ray_tune._APPEARS_SECONDS + 1
-    monkeypatch.setattr(ray_tune.time, "monotonic", lambda: clock)
+    clock = tune_callback.time.monotonic() + tune_callback._APPEARS_SECONDS + 1
+    monkeypatch.setattr(tune_callback.time, "monotonic", lambda: clock)
     with pytest.raises(BadInput, match="says it is done, but its record is not there"):
         searcher.suggest("b")
 
 
 def test_a_store_behind_an_outage_is_waited_for(searcher, monkeypatch):
-    store, began = searcher.handler.store, ray_tune.time.monotonic()
+    store, began = searcher.callback.store, tune_callback.time.monotonic()
     store.there = False
     for minutes in (2, 4, 60):
-        monkeypatch.setattr(ray_tune.time, "monotonic", lambda minutes=minutes: began + 60 * minutes)
+        monkeypatch.setattr(tune_callback.time, "monotonic", lambda minutes=minutes: began + 60 * minutes)
         assert searcher.suggest("b") is None
     store.there = True
-    monkeypatch.setattr(ray_tune.time, "monotonic", lambda: began + 60 * 70)
+    monkeypatch.setattr(tune_callback.time, "monotonic", lambda: began + 60 * 70)
     with pytest.raises(BadInput, match="its record is not there"):
         searcher.suggest("b")
 
