@@ -10,9 +10,10 @@ from pathlib import Path
 from benchmark import environment
 from benchmark.assignment import Assignment
 from benchmark.config import Resources, Sweep
+from benchmark.context import Context
 from benchmark.files import absolute
 from benchmark.grid import expand, expand_studies
-from benchmark.plan import Context, InWork, Node, Plan, build
+from benchmark.plan import InWork, Node, Plan, build
 from benchmark.refusals import check_corpus, check_devices, check_lengths, check_names, check_works, named
 from benchmark.store import Scan, Store
 from methods import pretrained, registry

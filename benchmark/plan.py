@@ -6,46 +6,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmark.fingerprint import PROTOCOL, fingerprint
+from benchmark.context import Context
+from benchmark.fingerprint import fingerprint
 from methods import registry
 from methods.method import Method, SweepPrerequisite, Work
-from methods.settings import Training
 from methods.study import Study
 from tasks.errors import BadInput
 from tasks.task import Task
 
 NO_TASK = "-"
 """Stands for the task of a node that belongs to the whole sweep; its seed is 0."""
-
-
-@dataclass(frozen=True)
-class Context:
-    """What all nodes of a sweep share; identities say which data and weights, not where they lie."""
-
-    model: Mapping[str, Any]
-    data: Mapping[str, Mapping[str, Any]]
-    """By task name."""
-    training: Training
-    """With `precision` and `device` resolved."""
-    exceptions: Mapping[str, Training]
-    """Training settings of the methods whose resources give them another device, by name."""
-    limit: int | Mapping[str, int] | None
-    """For all tasks, or by task's name."""
-    selection: float | int
-    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Identities of the further pretrained models that methods name, by that name."""
-    redraws: int = 0
-    """How often a collapsed start model is drawn again before it is used."""
-    corpus: Mapping[str, Any] | None = None
-    """Identity of the text for pre-training."""
-
-    def training_of(self, work: Work) -> Training:
-        """The training settings of one work."""
-        return self.exceptions.get(work.name, self.training)
-
-    def limit_of(self, task: str) -> int | None:
-        """Training examples of one task; None for all."""
-        return self.limit.get(task) if isinstance(self.limit, Mapping) else self.limit
 
 
 class InWork(BadInput):
@@ -109,9 +79,7 @@ class Plan:
 
     def decides(self, node: Node) -> dict[str, Any]:
         """Everything that decides the node's result: the content of its fingerprint."""
-        return _decides(
-            self.context, self.tasks.get(node.task), node.work, node.seed, node.needs + node.reads
-        )
+        return self.context.decides(self.tasks.get(node.task), node.work, node.seed, node.needs + node.reads)
 
     @property
     def targets(self) -> set[str]:
@@ -233,7 +201,7 @@ class _Layout:
             other = self._read(work, key)
             _check_read(work, key, other)
             reads.append((key, self.node(other, task, seed).fingerprint))
-        content = _decides(self.plan.context, self.plan.tasks.get(task), work, seed, (*needs, *reads))
+        content = self.plan.context.decides(self.plan.tasks.get(task), work, seed, (*needs, *reads))
         node = Node(fingerprint(content), work, task, seed, tuple(needs), tuple(reads))
         known = self.plan.nodes.setdefault(node.fingerprint, node)
         if known.label != node.label:
@@ -267,54 +235,3 @@ def _check_read(work: Work, key: str, other: Work) -> None:
         work.check_read(key, other)
     except BadInput as error:
         raise InWork(work.label, str(error)) from None
-
-
-def _decides(
-    context: Context, task: Task | None, work: Work, seed: int, needs: tuple[tuple[str, str], ...]
-) -> dict[str, Any]:
-    training = context.training_of(work).model_dump(mode="json")
-    content: dict[str, Any] = {
-        "protocol": PROTOCOL,
-        "method": work.name,
-        "version": work.revision(),
-        "params": _params(context, work if task is None else work.for_task(task.name)),
-        "model": dict(context.model),
-        "needs": dict(needs),
-    }
-    if task is None:
-        # Neither a task's data nor how tasks are trained decides what belongs to the whole sweep.
-        device = {key: training[key] for key in ("device", "precision")}
-        return {**content, "train": device, "corpus": context.corpus and dict(context.corpus)}
-    content |= {
-        "task": _task_content(task),
-        "data": dict(context.data[task.name]),
-        "train": training,
-        "limit": context.limit_of(task.name),
-        "selection": context.selection,
-        "seed": seed,
-    }
-    if work.uses_corpus():
-        content["corpus"] = context.corpus and dict(context.corpus)
-    # The baseline with default fields is the start model, and redrawn with it.
-    if context.redraws and work.label == "finetune":
-        content["redraws"] = context.redraws
-    return content
-
-
-def _params(context: Context, work: Work) -> dict[str, Any]:
-    """The work's fields; where one names a pretrained model, what it stands for and not where it lies."""
-    identities = {name: dict(context.models[name]) for name in work.models()}
-    return {
-        key: identities.get(value, value) if isinstance(value, str) else value
-        for key, value in work.deciding().items()
-    }
-
-
-def _task_content(task: Task) -> dict[str, Any]:
-    """The part of a task's declaration that decides results; margins and citations do not."""
-    content = task.model_dump(
-        mode="json", include={"name", "config", "columns", "label", "labels", "metrics", "primary"}
-    )
-    if task.validation != ("validation",):
-        content["validation"] = list(task.validation)
-    return content

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from benchmark.config import Sweep
-from benchmark.plan import Context, Plan
+from benchmark.context import Context
+from benchmark.plan import Plan
 from methods import pretrained, registry
 from methods.architectures import KNOWN
 from methods.method import Method, Work

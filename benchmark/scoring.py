@@ -1,25 +1,66 @@
-"""The final scoring of a study's models: each once, in fp32, after all of them have been declared."""
+"""The final scoring, in fp32: the one place where the validation split is read, once for every model."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from transformers import PreTrainedModel
 
 from methods import checkpoint
 from methods.divergence import Diverged
+from methods.inference import predict
 from methods.pruning.head_removal import predict_without
 from methods.run import Run
 from methods.study import Variant
-from reports import decisions
+from reports import decisions, predictions
 from reports.decisions import Decisions
-from reports.metrics import score
+from reports.metrics import collapse, score
 from reports.predictions import Predictions
 from reports.record import VariantScores
 from tasks.examples import Examples
+from tasks.prepare import Prepared
+
+
+def score_model(model: PreTrainedModel, run: Run, prepared: Prepared, file: Path) -> dict[str, Any]:
+    """Score a trial's model on validation and on `choice`, and the stages that led to it on validation.
+
+    Args:
+        model: on the run's device.
+        run: has done its work; its stages are removed once scored, as only prerequisites keep weights.
+        prepared: the splits.
+        file: where the predictions on validation go.
+
+    Returns:
+        Fields of the record.
+
+    Raises:
+        Diverged: logits are not finite.
+    """
+    metrics, primary = run.task.metrics, run.task.primary
+    choice = predict(model, prepared.choice)
+    validation = predict(model, prepared.validation)
+    require_finite(validation)
+    labels = prepared.validation.labels
+    table = Predictions(index=prepared.validation.rows, labels=labels, logits=validation)
+    with file.open("wb") as opened:
+        predictions.write(table, opened)
+    stages = {}
+    for name, folder in run.stages.items():
+        logits = predict(checkpoint.load(folder).to(run.device), prepared.validation)
+        stages[name] = score(labels, logits, metrics)
+        shutil.rmtree(folder)
+    return {
+        "scores": score(labels, validation, metrics),
+        "collapse": collapse(labels, validation, primary),
+        "choice": score(prepared.choice.labels, choice, metrics),
+        "choice_collapse": collapse(prepared.choice.labels, choice, primary),
+        "stages": stages,
+    }
 
 
 def score_variants(

@@ -6,7 +6,6 @@ import contextlib
 import faulthandler
 import gc
 import random
-import shutil
 import socket
 import time
 import traceback
@@ -17,7 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
 
 from benchmark import environment, measure
 from benchmark.assignment import Assignment, Outcome
@@ -25,20 +23,17 @@ from benchmark.digest import digest
 from benchmark.failing import PrerequisiteFailed, device_is_lost, write_failure
 from benchmark.origins import result_digest
 from benchmark.resuming import Resuming
-from benchmark.scoring import require_finite, score_variants
+from benchmark.scoring import score_model, score_variants
 from benchmark.scratch import scratch
 from benchmark.store import Store
 from benchmark.trial_log import trial_log
 from methods import checkpoint, registry
 from methods.fit import Report
-from methods.inference import predict
 from methods.method import Method, Prerequisite, SweepPrerequisite
 from methods.pretrained import Source
 from methods.run import Run, SweepRun
 from methods.study import Experiment
-from reports import decisions, predictions
-from reports.metrics import collapse, score
-from reports.predictions import Predictions
+from reports import decisions
 from reports.record import Collapse, Record
 from tasks.cache import cache_folder
 from tasks.corpus.access import CorpusAccess
@@ -143,7 +138,7 @@ class _Trial:
         with self._phase("compress"):
             model = self.work.compress(run)
         with self._phase("score"):
-            outcome |= self._score(model, run, prepared)
+            outcome |= score_model(model, run, prepared, self.folder / "predictions.parquet")
         with self._phase("measure"):
             outcome["model"] = measure.measure(model, self.folder / "measured")
         files = {"predictions.parquet": self.folder / "predictions.parquet"}
@@ -235,29 +230,6 @@ class _Trial:
         if record is None:
             raise PrerequisiteFailed(f"{name} ({key[:12]}) has no whole record; run the sweep again")
         return record
-
-    def _score(self, model: PreTrainedModel, run: Run, prepared: Prepared) -> dict[str, Any]:
-        """The final scoring, in fp32: the one place where the validation split is read."""
-        metrics, primary = run.task.metrics, run.task.primary
-        choice = predict(model, prepared.choice)
-        validation = predict(model, prepared.validation)
-        require_finite(validation)
-        labels = prepared.validation.labels
-        table = Predictions(index=prepared.validation.rows, labels=labels, logits=validation)
-        with (self.folder / "predictions.parquet").open("wb") as file:
-            predictions.write(table, file)
-        stages = {}
-        for name, folder in run.stages.items():
-            logits = predict(checkpoint.load(folder).to(self.device), prepared.validation)
-            stages[name] = score(labels, logits, metrics)
-            shutil.rmtree(folder)  # Scored; only prerequisites keep weights.
-        return {
-            "scores": score(labels, validation, metrics),
-            "collapse": collapse(labels, validation, primary),
-            "choice": score(prepared.choice.labels, choice, metrics),
-            "choice_collapse": collapse(prepared.choice.labels, choice, primary),
-            "stages": stages,
-        }
 
     def _record(self, run: SweepRun, outcome: dict[str, Any]) -> Record:
         a = self.assignment

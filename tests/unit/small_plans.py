@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import Field
 
+from benchmark.context import Context
 from benchmark.fingerprint import fingerprint
-from benchmark.plan import Context, Node, Plan, build
+from benchmark.plan import Node, Plan, build
 from benchmark.store import Store
 from methods.baselines.finetune import Finetune
 from methods.distillation.kd import KnowledgeDistillation

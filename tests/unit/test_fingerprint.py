@@ -94,7 +94,7 @@ def test_every_training_setting_is_among_the_deciding_ones():
 
 def test_the_protocol_changes_every_node(monkeypatch):
     before = plan()
-    monkeypatch.setattr("benchmark.plan.PROTOCOL", module.PROTOCOL + 1)
+    monkeypatch.setattr("benchmark.context.PROTOCOL", module.PROTOCOL + 1)
     assert changed(before, plan()) == set(keys(before))
 
 

@@ -17,11 +17,12 @@ from boards import record as make_record
 from rich.console import Console
 
 from benchmark import cluster, sweep
+from benchmark.context import Context
 from benchmark.grid import expand
 from benchmark.job import Job
 from benchmark.load import make_sweep
 from benchmark.night import nightly, nights, outdated
-from benchmark.plan import Context, build
+from benchmark.plan import build
 from benchmark.publish import Published
 from benchmark.store import Store
 from methods import registry

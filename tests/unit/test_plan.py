@@ -7,8 +7,9 @@ from collections import Counter
 import pytest
 from small_plans import METHODS, graph, plan
 
+from benchmark.context import _task_content
 from benchmark.fingerprint import fingerprint
-from benchmark.plan import _task_content, build
+from benchmark.plan import build
 from benchmark.queue import critical_path_costs
 from methods.baselines.finetune import Finetune
 from methods.baselines.finetune_more import FinetuneMore
