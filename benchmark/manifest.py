@@ -13,7 +13,6 @@ from benchmark.files import absolute
 from benchmark.job import Job
 from benchmark.plan import NO_TASK
 from benchmark.store import Scan, Store
-from methods.method import SweepPrerequisite
 from methods.study import Study
 from reports.board import MethodFacts, StudyFacts, SweepFacts, TaskFacts
 from tasks.cache import cache_folder
@@ -60,6 +59,11 @@ class Manifest(BaseModel):
     """The nightly run that wrote it, whose runs have an MLflow parent of their own."""
     studies: tuple[StudyFacts, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether encoders are made in the sweep, one for all tasks and seeds."""
+        return any(node.task == NO_TASK and not node.study for node in self.nodes)
 
     def rows(self) -> dict[str, ManifestNode]:
         """Nodes of the leaderboard, by fingerprint."""
@@ -198,13 +202,6 @@ def _notes(job: Job) -> list[str]:
         shares = [f"{count} training examples of {task}" for task, count in by_task.items() if task in run]
         if shares:
             notes.append(f"Only {', '.join(shares)} were used (`limit`).")
-    nodes = job.plan.nodes
-    made_once = {key for key, node in nodes.items() if isinstance(node.work, SweepPrerequisite)}
-    if any(key in made_once for node in job.plan.trials() for _, key in node.needs):
-        notes.append(
-            "Encoders made in this sweep were pre-trained once each: intervals and verdicts of rows that "
-            "start from them cover other seeds of fine-tuning and other examples, not another pre-training."
-        )
     return notes
 
 

@@ -23,6 +23,11 @@ _STATE = "state.json"
 # Of the manifest what does not change the page: latencies are looked at themselves.
 _NO_NEWS: Any = {"sweep": {"command"}, "night": True, "machines": True}
 
+_PRETRAINED_ONCE = (
+    "Encoders made in this sweep were pre-trained once each: intervals and verdicts of rows that start from "
+    "them cover other seeds of fine-tuning and other examples, not another pre-training."
+)
+
 
 @dataclass(frozen=True)
 class Published:
@@ -55,7 +60,8 @@ def publish(
     """
     records = list(records)
     manifest = _with_start_models(manifest, records)
-    manifest = manifest.model_copy(update={"notes": (*manifest.notes, *origins.replaced(records))})
+    once = (_PRETRAINED_ONCE,) if manifest.pretrains else ()
+    manifest = manifest.model_copy(update={"notes": (*manifest.notes, *once, *origins.replaced(records))})
     rows = manifest.rows()
     trials = [record for record in records if record.fingerprint in rows]
     failures = store.failures(rows.keys() - {record.fingerprint for record in trials})

@@ -14,7 +14,8 @@ from benchmark import latency, tracking
 from benchmark.cli import looking
 from benchmark.job import resolve
 from benchmark.load import make_sweep
-from benchmark.manifest import describe
+from benchmark.manifest import ManifestNode, describe
+from benchmark.plan import NO_TASK
 from benchmark.publish import publish
 from benchmark.store import Store
 from reports import leaderboard, predictions, tables
@@ -289,3 +290,26 @@ def test_after_a_night_its_own_runs_are_found(local, plain, night, monkeypatch):
     looking.report(local.store.url, as_json=True)
     looking.sync(local.store.url)
     assert asked == [night, night]
+
+
+def test_the_page_says_that_encoders_were_pre_trained_once(output):
+    assert not any("pre-trained once" in note for note in output.publish().board.notes)
+    made = ManifestNode(fingerprint="e", label="pretrained-encoder", task=NO_TASK, seed=0, row=False)
+    output.manifest = output.manifest.model_copy(update={"nodes": (*output.manifest.nodes, made)})
+    (said,) = (note for note in output.publish().board.notes if "pre-trained once" in note)
+    assert "not another pre-training" in said
+
+
+def test_the_page_names_trials_of_a_start_model_that_came_out_different(output):
+    key = next(node.fingerprint for node in output.job.plan.trials() if node.label == "kd:layers=3")
+    start = next(need for _, need in output.job.plan.nodes[key].needs)
+    while output.job.plan.nodes[start].needs:
+        start = next(need for _, need in output.job.plan.nodes[start].needs)
+    output.leave(key, origins={start: "another"})
+    weights = output.folder / "weights"
+    weights.write_text("weights")
+    made = output.store.read(start)
+    files = {"predictions.parquet": output.folder / f"{start}.parquet", "result/model": weights}
+    output.store.put(made.model_copy(update={"files": {}}), "b", files)
+    (said,) = (note for note in output.publish().board.notes if "came out different" in note)
+    assert "Started from a finetune" in said
