@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -78,22 +79,16 @@ def pretrain(
         Diverged: the loss or the gradient's norm is not finite.
     """
     total = steps or settings.total_steps
-    device = next(model.parameters()).device
     optimizer = make_optimizer(settings, groups or decay_groups(model, settings.weight_decay))
-    checkpoint = run.resume / f"{name}.pt" if run.resume else None
+    checkpoints = _Checkpoints(run.resume / f"{name}.pt" if run.resume else None, model, optimizer, stream)
     # Seeded first: what is restored replaces it.
     torch.manual_seed(settings.seed)
-    restored = state.restore(checkpoint, model, optimizer, stream, stream.text.digest) if checkpoint else None
+    device = next(model.parameters()).device
     on_processor = 0.0 if device.type == "cpu" else None
-    progress = restored or Progress(position=stream.position, processor_seconds=on_processor)
+    progress = checkpoints.restore() or Progress(position=stream.position, processor_seconds=on_processor)
     clock, monitor = _Clock(progress), DivergenceMonitor(device, advice="lower learning_rate or raise warmup")
+    curve = _Curve(progress, total, run)
     share_of_peak = schedule or (lambda step: linear(step, total, settings.warmup))
-    steps_before, window, saved = run.cost.steps, math.ceil(total / _POINTS), time.perf_counter()
-    for point in progress.curve:
-        # MLflow shows one attempt: what the killed one had reported went with its run.
-        run.report(
-            steps_before + int(point["step"]), {name: v for name, v in point.items() if name != "step"}
-        )
 
     def scalar(model: nn.Module, batch: TextBatch) -> Tensor:
         value, metrics = loss(model, batch)
@@ -116,24 +111,66 @@ def pretrain(
             progress.cost += _cost(step.batches, flops)
             clock.tick()
             must_read = monitor.add(step)
-            is_last = step.number == total
-            window_ends = is_last or step.number % window == 0
-            checkpoint_due = checkpoint is not None and (
-                is_last or time.perf_counter() - saved > CHECKPOINT_SECONDS
-            )
+            window_ends, checkpoint_due = curve.ends(step.number), checkpoints.due(step.number == total)
             if window_ends or checkpoint_due or must_read:
                 monitor.read()
             if window_ends:
-                point = {**_means(progress.window), "learning_rate": step.learning_rate}
-                progress.curve.append({"step": step.number, **point})
-                progress.window.clear()
-                run.report(steps_before + step.number, {**point, "tokens_per_second": clock.speed()})
-            if checkpoint_due and checkpoint:
-                state.save(checkpoint, model, optimizer, progress, stream.text.digest)
-                saved = time.perf_counter()
+                curve.add_point(step.number, step.learning_rate, clock.speed())
+            if checkpoint_due:
+                checkpoints.save(progress)
     model.eval()
     run.cost += progress.cost
     return progress
+
+
+class _Curve:
+    """Means over equal windows of steps, kept and reported; those of a killed attempt are reported first."""
+
+    def __init__(self, progress: Progress, total: int, run: SweepRun) -> None:
+        self._progress, self._total, self._report = progress, total, run.report
+        self._steps_before, self._window = run.cost.steps, math.ceil(total / _POINTS)
+        for point in progress.curve:
+            # MLflow shows one attempt: what the killed one had reported went with its run.
+            shown = {name: value for name, value in point.items() if name != "step"}
+            self._report(self._steps_before + int(point["step"]), shown)
+
+    def ends(self, step: int) -> bool:
+        """Whether a window ends with this step, counted from 1."""
+        return step == self._total or step % self._window == 0
+
+    def add_point(self, step: int, learning_rate: float, tokens_per_second: float) -> None:
+        """Close the window."""
+        point = {**_means(self._progress.window), "learning_rate": learning_rate}
+        self._progress.curve.append({"step": step, **point})
+        self._progress.window.clear()
+        self._report(self._steps_before + step, {**point, "tokens_per_second": tokens_per_second})
+
+
+class _Checkpoints:
+    """The checkpoint of one phase, every few minutes and at its end; None for no path keeps none."""
+
+    def __init__(
+        self, path: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer, stream: Stream
+    ) -> None:
+        self._path, self._model, self._optimizer, self._stream = path, model, optimizer, stream
+        self._saved = time.perf_counter()
+
+    def restore(self) -> Progress | None:
+        """Put everything back to the checkpoint; None where there is none of this text."""
+        if self._path is None:
+            return None
+        return state.restore(self._path, self._model, self._optimizer, self._stream, self._stream.text.digest)
+
+    def due(self, is_last: bool) -> bool:
+        """Whether it is time to save."""
+        waited = time.perf_counter() - self._saved
+        return self._path is not None and (is_last or waited > CHECKPOINT_SECONDS)
+
+    def save(self, progress: Progress) -> None:
+        """Replace the checkpoint, which must be due."""
+        assert self._path is not None
+        state.save(self._path, self._model, self._optimizer, progress, self._stream.text.digest)
+        self._saved = time.perf_counter()
 
 
 class _Clock:

@@ -13,6 +13,9 @@ from reports.record import Cost
 from tasks.cache import atomic_file
 from tasks.corpus.stream import START, Position, Stream
 
+_RANDOM = {"cuda": torch.cuda, "mps": torch.mps}
+"""Where an accelerator's random state is kept, by kind of device."""
+
 
 @dataclass
 class Progress:
@@ -28,7 +31,7 @@ class Progress:
     curve: list[dict[str, float]] = field(default_factory=list)
     """Means over equal windows of steps."""
     window: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
-    """Sum and count of each figure in the window that is not over."""
+    """Sum and count of each metric in the window that is not over."""
 
 
 def save(
@@ -45,8 +48,9 @@ def save(
         "random": torch.get_rng_state(),
         "data": data,
     }
-    if torch.cuda.is_available():
-        state["random_cuda"] = torch.cuda.get_rng_state()
+    device = next(model.parameters()).device
+    if device.type in _RANDOM:
+        state[f"random_{device.type}"] = _RANDOM[device.type].get_rng_state()
     with atomic_file(path) as temporary:
         torch.save(state, temporary)
 
@@ -68,9 +72,11 @@ def restore(
     optimizer.load_state_dict(state["optimizer"])
     stream.position = Position(*state["position"])
     torch.set_rng_state(state["random"])
-    if "random_cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["random_cuda"])
     device = next(model.parameters()).device
+    if f"random_{device.type}" in state:
+        _RANDOM[device.type].set_rng_state(state[f"random_{device.type}"])
+    # Sums of double precision stay beside the processor where the device has none.
+    sums_on = torch.device("cpu") if device.type == "mps" else device
     return Progress(
         step=state["step"],
         position=stream.position,
@@ -79,5 +85,5 @@ def restore(
         processor_seconds=state.get("processor_seconds"),
         cost=Cost(**state["cost"]),
         curve=state["curve"],
-        window={name: (a.to(device), b.to(device)) for name, (a, b) in state["window"].items()},
+        window={name: (a.to(sums_on), b.to(sums_on)) for name, (a, b) in state["window"].items()},
     )

@@ -119,6 +119,10 @@ def test_every_strategy_learns_in_equal_steps_and_says_what_it_did(strategy, tmp
     assert run.cost.flops > 0
     assert [step for step, _ in shown] == list(range(1, 31))
     assert [metrics["phase"] for _, metrics in shown] == sorted(metrics["phase"] for _, metrics in shown)
+    plan = phases(strategy, layers=LAYERS, steps=30, share=recipe.transfer_share)
+    assert [metrics["learning_rate"] for _, metrics in shown] == pytest.approx(
+        [1e-3 * phase.rate(step) for phase in plan for step in range(phase.steps)]
+    )
     assert len(notes) == {"akt": 1, "jkt": 2, "pkt": LAYERS + 1, "none": 1}[strategy]
     assert notes[-1]["curve"][-1]["mlm_loss"] < notes[-1]["curve"][0]["mlm_loss"]
 
