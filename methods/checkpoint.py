@@ -18,6 +18,7 @@ from methods import architectures, encoders
 from methods.pruning.surgery import prune_heads, prune_neurons
 from methods.sharing.factorised import set_shape
 from methods.sharing.passes import run_in_order
+from methods.sharing.ties import share_by_group
 from tasks.errors import BadInput
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -67,6 +68,11 @@ def save(model: PreTrainedModel, folder: Path) -> Path:
     (folder / CONFIG).write_text(json.dumps(described, indent=1, sort_keys=True))
     save_model(model, str(folder / WEIGHTS), metadata={"format": "pt"})
     return folder
+
+
+def saved_bytes(folder: Path) -> int:
+    """Bytes of all that `save` wrote to `folder`."""
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
 
 
 def load(folder: Path) -> PreTrainedModel:
@@ -140,11 +146,8 @@ def _assemble(described: dict[str, Any]) -> PreTrainedModel:
     model_class = architectures.find(described["architectures"][0])
     plain = {key: value for key, value in described.items() if key not in ("kept_heads", "kept_neurons")}
     model = model_class(model_class.config_class.from_dict(plain))
-    groups = described.get("layer_groups")
-    if groups:
-        stack = encoders.stack(model)
-        for position, group in enumerate(groups):
-            stack[position] = stack[groups.index(group)]
+    if groups := described.get("layer_groups"):
+        share_by_group(encoders.stack(model), groups)
     if narrow := described.get("word_embedding_size"):
         set_shape(model, narrow)
     width = model.config.num_attention_heads

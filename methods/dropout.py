@@ -13,8 +13,14 @@ from torch.overrides import TorchFunctionMode
 
 
 def quick_dropout(model: nn.Module) -> AbstractContextManager[Any]:
-    """`QuickDropout` for a forward pass of `model`, unless it runs again, without this, on the way back."""
-    return nullcontext() if getattr(model, "is_gradient_checkpointing", False) else QuickDropout()
+    """`QuickDropout` for a forward pass of `model` on a CPU.
+
+    Elsewhere it would change nothing and slow down every call; nor may it where the pass runs again, without
+    this, on the way back.
+    """
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    again = getattr(model, "is_gradient_checkpointing", False)
+    return QuickDropout() if on_cpu and not again else nullcontext()
 
 
 class QuickDropout(TorchFunctionMode):

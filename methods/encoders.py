@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -180,6 +180,19 @@ def kept_heads(model: PreTrainedModel) -> list[list[int]]:
     if kept is not None:
         return [list(heads) for heads in kept]
     return [list(range(model.config.num_attention_heads)) for _ in stack(model)]
+
+
+def removed_heads(model: PreTrainedModel, had: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return the heads gone at each position, by their numbers before any pruning.
+
+    Args:
+        model: as it is now.
+        had: `kept_heads` as it was before.
+    """
+    return [
+        [head for head in before if head not in now]
+        for before, now in zip(had, kept_heads(model), strict=True)
+    ]
 
 
 def head_counts(model: PreTrainedModel) -> list[int]:

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from methods.attention import fastest_attention
 from methods.divergence import DivergenceMonitor
 from methods.dropout import quick_dropout
-from methods.flops import flops_by_length
+from methods.flops import TRAINING_PASSES, flops_by_length
 from methods.settings import Training
 from reports.record import Cost
 from tasks.batches import Batch, epoch
@@ -243,8 +243,7 @@ class _Meter:
             steps=self.cost.steps + 1,
             examples=self.cost.examples + examples,
             tokens=self.cost.tokens + int(self.lengths[batch.positions.numpy()].sum()),
-            # A backward pass costs twice the forward one: gradients of inputs and of weights.
-            flops=self.cost.flops + 3 * examples * self.flops(length),
+            flops=self.cost.flops + TRAINING_PASSES * examples * self.flops(length),
         )
         self._rate = step.learning_rate
         must_read = self.monitor.add(step)

@@ -12,6 +12,9 @@ from transformers import PreTrainedModel
 from reports.record import Cost
 from tasks.batches import Batch
 
+TRAINING_PASSES = 3
+"""Forward passes that one of training amounts to: its way back is two, for inputs' and weights' gradients."""
+
 
 @torch.no_grad()
 def forward_flops(model: PreTrainedModel, length: int) -> float:
@@ -36,17 +39,24 @@ def forward_flops(model: PreTrainedModel, length: int) -> float:
     return float(counter.get_total_flops())
 
 
-def cost_of_passes(batch: Batch, flops: Callable[[int], float], passes: float) -> Cost:
-    """Cost of work on a batch that is not training, as a number of forward passes.
+def batch_flops(batch: Batch, flops: Callable[[int], float]) -> float:
+    """Forward FLOPs of a batch, its padding included.
 
     Args:
-        batch: its padding counts in FLOPs and not in tokens.
+        batch: of any number of examples.
         flops: forward FLOPs by length, from `flops_by_length`.
-        passes: forward passes the work amounts to.
     """
     examples, length = batch.inputs["input_ids"].shape
-    tokens = int(batch.inputs["attention_mask"].sum())
-    return Cost(examples=examples, tokens=tokens, flops=passes * examples * flops(length))
+    return examples * flops(length)
+
+
+def cost_of_inference(flops: float) -> Cost:
+    """Cost of passes from which no weight learns: those of rewards, scores, a teacher or a language model.
+
+    They take operations and no training data: the steps, examples and tokens of a `Cost` are those of
+    training alone, each counted once however often a step reads it.
+    """
+    return Cost(flops=flops)
 
 
 def flops_by_length(model: PreTrainedModel) -> Callable[[int], float]:

@@ -35,9 +35,13 @@ class Size:
     tokens: int
     """Tokens of each at most."""
     layers: int
+    """Of the encoder that the node starts from."""
     hidden: int
+    """Width of its hidden states."""
     heads: int
+    """Attention heads in each of its layers."""
     classes: int
+    """Of the task."""
     weights: int
     """Bytes of the encoder's weights."""
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from methods import architectures
-from tasks.errors import BadInput, first_line
+from methods import architectures, hub
+from tasks.errors import BadInput
 from tasks.paths import from_home
 from tasks.task import Task
 
@@ -143,7 +143,7 @@ def resolve(model: str, *, folder: Path, offline: bool) -> Source:
     if model.startswith((".", "/", "~")):
         raise BadInput(f"model: no folder {local}; relative names start at the sweep file's folder")
     name, _, revision = model.partition("@")
-    find = _cached_revision if offline else _hub_revision
+    find = hub.cached_revision if offline else hub.newest_revision
     asked = revision or "main"
     return Source(name, find(name, asked), name, asked)
 
@@ -151,9 +151,10 @@ def resolve(model: str, *, folder: Path, offline: bool) -> Source:
 def classifier(source: Source, task: Task, seed: int) -> PreTrainedModel:
     """Load the encoder with a new classifier, in fp32, on the CPU, in eval mode.
 
-    New weights (the classifier, and a pooler where the checkpoint has none) are drawn from `seed`; the
-    caller's random state is untouched. transformers' ALBERT becomes ours, which can be taken apart, and its
-    MobileBERT ours, which does not mind padding.
+    New weights are drawn from `seed`: all that stands behind the encoder, also where the checkpoint has a
+    classifier of the same shape, and a pooler where it has none. The caller's random state is untouched.
+    transformers' ALBERT becomes ours, which can be taken apart, and its MobileBERT ours, which does not mind
+    padding.
 
     Raises:
         BadInput: the checkpoint lacks weights of the encoder itself, or has others than its configuration.
@@ -179,7 +180,10 @@ def classifier(source: Source, task: Task, seed: int) -> PreTrainedModel:
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    encoder = f"{model.base_model_prefix}."
+        encoder = f"{model.base_model_prefix}."
+        drawn = {*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}
+        if any(not key.startswith(encoder) and key not in drawn for key, _ in model.named_parameters()):
+            _draw_head(model)
     missing = [key for key in loading["missing_keys"] if key.startswith(encoder) and ".pooler." not in key]
     if missing:
         raise BadInput(
@@ -204,6 +208,20 @@ def classifier(source: Source, task: Task, seed: int) -> PreTrainedModel:
     return model.eval()
 
 
+def _draw_head(model: PreTrainedModel) -> None:
+    """Draw all that stands behind the encoder as the architecture draws it, whatever was loaded there."""
+    from torch import nn
+
+    for name, child in model.named_children():
+        if name == model.base_model_prefix:
+            continue
+        for module in child.modules():
+            for part, loaded in list(module.named_parameters(recurse=False)):
+                # A tensor of its own: transformers' initialisation passes over those marked as loaded.
+                setattr(module, part, nn.Parameter(loaded.detach().clone()))
+            model._init_weights(module)
+
+
 def _of_encoder(key: str, model: PreTrainedModel) -> bool:
     """Whether a checkpoint's tensor belongs to the encoder, and so must have a place in `model`.
 
@@ -217,10 +235,10 @@ def _of_encoder(key: str, model: PreTrainedModel) -> bool:
 
 
 def _on_own_encoder(folder: Path, labels: dict[str, Any]) -> PreTrainedModel:
-    """Put a new classifier on an encoder of one of our classes."""
+    """Put a new classifier on an encoder of one of our classes; one it was saved with is left behind."""
     from methods import checkpoint
 
-    encoder = checkpoint.load(folder)
+    encoder = checkpoint.load(folder).base_model
     described = checkpoint.architecture(encoder) | labels
     described["architectures"] = [type(encoder).__name__.replace("Model", "ForSequenceClassification")]
     model = checkpoint.build(described)
@@ -254,48 +272,3 @@ def _content_hash(folder: Path) -> str:
         with path.open("rb") as file:
             digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()
-
-
-def _cached_revision(model: str, revision: str) -> str:
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        config = try_to_load_from_cache(model, "config.json", revision=revision)
-    except HFValidationError as error:
-        raise BadInput(f"model: {model!r} is neither a folder nor a model id on the Hub") from error
-    if not isinstance(config, str):
-        shown = model if revision == "main" else f"{model}@{revision}"
-        raise BadInput(
-            f"model: {shown!r} is not in the local Hugging Face cache and the Hub was not asked (offline); "
-            "run `leanboard prefetch` with a network, or name a folder or 'minilm'"
-        )
-    # A cached file lies in .../snapshots/<commit>/.
-    return Path(config).parent.name
-
-
-def _hub_revision(model: str, revision: str) -> str:
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
-
-    try:
-        return HfApi().model_info(model, revision=revision, timeout=10).sha or revision
-    except HFValidationError as error:
-        raise BadInput(f"model: {model!r} is neither a folder nor a model id on the Hub") from error
-    except RepositoryNotFoundError as error:
-        raise BadInput(
-            f"model: the Hub has no model {model!r}; check the id, or log in if it is private"
-        ) from error
-    except RevisionNotFoundError as error:
-        raise BadInput(
-            f"model: {model!r} has no revision {revision!r} on the Hub; name a branch, tag or whole commit"
-        ) from error
-    except Exception as error:  # What the Hub's HTTP client raises depends on the client's version.
-        try:
-            return _cached_revision(model, revision)
-        except BadInput:
-            reason = first_line(error)
-            raise BadInput(
-                f"model: the Hub cannot be asked for {model!r} ({reason}) and it is not in the local cache; "
-                "fix the network, or name a folder or 'minilm'"
-            ) from error

@@ -87,6 +87,15 @@ class Run(SweepRun):
         """Load the sweep's pretrained encoder, or another of `models`, with a new classifier.
 
         The classifier is drawn from the `init` seed.
+
+        Args:
+            name: one of `models`; None is the sweep's encoder.
+
+        Returns:
+            The classifier in fp32 and eval mode, on `device`.
+
+        Raises:
+            BadInput: the checkpoint lacks weights of the encoder, or has others than its configuration.
         """
         source = self.model if name is None else self.models[name]
         return pretrained.classifier(source, self.task, seed=self.seeds.init).to(self.device)
@@ -117,6 +126,8 @@ class Run(SweepRun):
     ) -> Fitted:
         """Train `model` in place on the train split with the one training loop; its cost is added up.
 
+        The model is on its device and ends in eval mode.
+
         Args:
             model: the model to train.
             loss: maps (model, batch) to a scalar; cross-entropy on the labels by default.
@@ -127,6 +138,12 @@ class Run(SweepRun):
             after: called after each step with the number of steps done and the model.
             draw: which order of examples and which dropout masks; by default as many as trainings before.
                 Trainings that are compared between methods take draw 0 whatever comes before them.
+
+        Returns:
+            The cost of this training and its losses by epoch.
+
+        Raises:
+            Diverged: the loss or the gradient's norm is not finite.
         """
         before = self.cost.steps
         fitted = fit(

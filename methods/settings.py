@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -15,6 +15,7 @@ from pydantic import (
     Tag,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
@@ -41,6 +42,13 @@ class Settings(BaseModel):
     @classmethod
     def _read(cls, data: Any, handler: ModelWrapValidatorHandler[Any]) -> Any:
         return handler(_from_yaml(data) if isinstance(data, dict) else data)
+
+
+def nested_model(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the settings with fields of their own that a field takes, the first where there are several."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    own = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return next((kind for kind in own if not issubclass(kind, RootModel)), None)
 
 
 class ByTask(RootModel[dict[str, Annotated[float, Field(gt=0)]]]):
@@ -86,7 +94,7 @@ class Training(Settings):
 
 
 class TrainingOverrides(Settings):
-    """Fields of a method that trains in its own way where they are given."""
+    """Optional overrides of the sweep's `train:` settings."""
 
     epochs: float | None = Field(None, gt=0, description="passes; by default train.epochs")
     learning_rate: Rate | None = Field(
@@ -99,3 +107,13 @@ class TrainingOverrides(Settings):
         return training.override(
             epochs=self.epochs, learning_rate=self.learning_rate, batch_size=self.batch_size
         )
+
+
+def require_one_length(epochs: float | None, steps: int | None) -> None:
+    """Make sure that the length of a training is not given twice.
+
+    Raises:
+        ValueError: it is, for pydantic to say which method's.
+    """
+    if epochs and steps is not None:
+        raise ValueError("give epochs or steps, not both")

@@ -26,14 +26,17 @@ class Batch:
     labels: Tensor
     """Class ids, int64, shape (batch,)."""
     positions: Tensor
-    """Positions in the Examples the batch comes from, int64, shape (batch,): rows of teacher logits."""
+    """Positions in the Examples the batch comes from, int64, shape (batch,): rows of teacher logits.
+
+    Always on the CPU, where files are read by them; a tensor on any device can be indexed by them.
+    """
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch on `device`."""
+        """Return the batch with inputs and labels on `device`."""
         return Batch(
             {name: tensor.to(device) for name, tensor in self.inputs.items()},
             self.labels.to(device),
-            self.positions.to(device),
+            self.positions,
         )
 
 

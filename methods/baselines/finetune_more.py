@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from methods.method import Method, Work
 from methods.pruning.layerwise import require_heads_removed
-from methods.settings import Rate
+from methods.settings import Rate, require_one_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -45,8 +45,7 @@ class FinetuneMore(
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
-        if self.epochs is not None and self.steps is not None:
-            raise ValueError("give epochs or steps, not both")
+        require_one_length(self.epochs, self.steps)
         return self
 
     def reads(self) -> tuple[str, ...]:

@@ -12,8 +12,7 @@ from torch.nn import functional as F
 
 from methods.distillation.pairing import require_same_vocabulary
 from methods.distillation.word_kinds import word_kinds
-from methods.flops import flops_by_length
-from reports.record import Cost
+from methods.flops import cost_of_inference, flops_by_length
 from tasks.errors import BadInput
 from tasks.examples import Examples
 from tasks.tokens import tokenizer
@@ -153,12 +152,12 @@ def _guesses(
         ).logits
         likely = logits[torch.arange(len(chosen)), torch.from_numpy(column)][:, vocabulary]
         found[chosen] = vocabulary[likely.topk(found.shape[1]).indices].cpu().numpy()
-        run.cost += Cost(flops=len(chosen) * flops(longest))
+        run.cost += cost_of_inference(len(chosen) * flops(longest))
     return found
 
 
 def _language_model(source: Source) -> PreTrainedModel:
-    """Load a masked language model whole: a head drawn at random would propose nonsense.
+    """Load a masked language model whole, in fp32: a head drawn at random would propose nonsense.
 
     Raises:
         BadInput: the checkpoint is an encoder without a head for masked words.
@@ -166,7 +165,7 @@ def _language_model(source: Source) -> PreTrainedModel:
     from transformers import AutoModelForMaskedLM
 
     model, found = AutoModelForMaskedLM.from_pretrained(
-        source.path, revision=source.revision or "main", output_loading_info=True
+        source.path, revision=source.revision or "main", dtype=torch.float32, output_loading_info=True
     )
     if missing := sorted(found["missing_keys"]):
         raise BadInput(

@@ -76,7 +76,6 @@ class DistilBERT(
         from methods.distillation.masked_words import masked_words
         from methods.distillation.student import student_of
         from methods.distillation.triple_loss import triple_loss
-        from reports.record import Cost
 
         student = student_of(run, self)
         loss = triple_loss(run, student, self)
@@ -85,11 +84,9 @@ class DistilBERT(
             run.fit(student, loss, training=training)
             return student
         with masked_words(run, student) as guess:
-            fitted = run.fit(
+            run.fit(
                 student,
                 lambda model, batch: loss(model, batch) + self.mlm * guess(model, batch),
                 training=training,
             )
-        # Each step runs the encoder a second time, on the masked text.
-        run.cost += Cost(flops=fitted.cost.flops)
         return student

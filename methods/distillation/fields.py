@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from methods.pretrained import Source
     from tasks.task import Task
 
+Reduction = Literal["batchmean", "mean"]
+"""Of soft targets, as `F.kl_div` calls them: a mean over examples, or over examples and classes."""
+PatienceReduction = Literal["mean", "sum"]
+"""Of patience, as `F.mse_loss` calls them: over examples, layers and dimensions."""
 Take = Literal["first", "skip"] | tuple[Annotated[int, Field(ge=1)], ...]
 
 
@@ -106,5 +110,11 @@ class CachedStates(Settings):
 class SoftTargets(Settings):
     """The teacher's outputs beside the labels (Hinton et al., arXiv 1503.02531)."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"reduction"})
     temperature: float = Field(10, gt=0, description="softens teacher and student outputs")
     alpha: float = Field(0.5, ge=0, le=1, description="weight of the teacher; the labels have the rest")
+    reduction: Reduction = Field(
+        "batchmean",
+        description="the teacher's term is a mean over examples or, `mean`, over examples and classes as in "
+        "PKD's code, which with two classes is half of it",
+    )

@@ -29,7 +29,8 @@ class KnowledgeDistillation(
     """Train a student on labels and on the fine-tuned model's outputs.
 
     Patient KD (Sun et al., EMNLP 2019, arXiv 1908.09355) searches temperature in 5, 10, 20 and alpha in 0.2,
-    0.5, 0.7 for this loss; the defaults are the middle of both. `alpha: 0` fine-tunes the student alone.
+    0.5, 0.7 for this loss, which its code reduces by `reduction: mean`; the defaults are the middle of both.
+    `alpha: 0` fine-tunes the student alone.
     """
 
     def prerequisites(self) -> tuple[str | Work, ...]:
@@ -53,4 +54,4 @@ class KnowledgeDistillation(
         """Return the loss that `student` is trained with."""
         from methods.distillation.losses import kd_training_loss
 
-        return kd_training_loss(run, temperature=self.temperature, alpha=self.alpha)
+        return kd_training_loss(run, temperature=self.temperature, alpha=self.alpha, reduction=self.reduction)

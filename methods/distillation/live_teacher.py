@@ -10,8 +10,7 @@ from torch import Tensor
 
 from methods.distillation.observe import observe
 from methods.distillation.parts import Kind
-from methods.flops import flops_by_length
-from reports.record import Cost
+from methods.flops import batch_flops, cost_of_inference, flops_by_length
 from tasks.batches import Batch
 
 if TYPE_CHECKING:
@@ -42,5 +41,4 @@ class LiveTeacher:
             return self._model(**batch.inputs).logits.float()
 
     def _count(self, batch: Batch) -> None:
-        examples, tokens = batch.inputs["input_ids"].shape
-        self._run.cost += Cost(flops=examples * self._flops(tokens))
+        self._run.cost += cost_of_inference(batch_flops(batch, self._flops))

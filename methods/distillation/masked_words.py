@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from methods.flops import TRAINING_PASSES, batch_flops, flops_by_length
 from methods.random_state import seeded
+from reports.record import Cost
 from tasks.batches import Batch
 from tasks.errors import BadInput
 from tasks.tokens import tokenizer
@@ -59,6 +61,9 @@ def mask(ids: Tensor, special: Tensor, mask_id: int, vocabulary: int) -> tuple[T
 def masked_words(run: Run, student: PreTrainedModel) -> Iterator[Callable[[PreTrainedModel, Batch], Tensor]]:
     """Give `student` a head for masked words inside the `with` block, and the loss that trains it.
 
+    The loss runs the encoder a second time, on the masked text, and the head at the masked words; both are
+    added to the run's cost.
+
     Raises:
         BadInput: the tokenizer has no mask token.
     """
@@ -69,12 +74,16 @@ def masked_words(run: Run, student: PreTrainedModel) -> Iterator[Callable[[PreTr
     words = student.get_input_embeddings()
     with seeded(run.seeds.init):
         student.word_head = WordHead(student.config.hidden_size, words).to(run.device)
+    flops = flops_by_length(student.base_model)
+    per_word = 2 * (student.word_head.transform.weight.numel() + words.weight.numel())
 
     def loss(model: PreTrainedModel, batch: Batch) -> Tensor:
         ids = batch.inputs["input_ids"]
         shown, chosen = mask(ids, special, backend.mask_token_id, words.num_embeddings)
         hidden = model.base_model(**{**batch.inputs, "input_ids": shown}).last_hidden_state
         logits = model.word_head(hidden[chosen], words.weight).float()
+        operations = batch_flops(batch, flops) + len(logits) * per_word
+        run.cost += Cost(flops=TRAINING_PASSES * operations)
         # A small batch of short texts may have nothing to guess: then 0, and so are all gradients.
         return F.cross_entropy(logits, ids[chosen]) if len(logits) else logits.sum()
 

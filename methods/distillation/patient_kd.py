@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from methods.distillation.fields import CachedStates
+from methods.distillation.fields import CachedStates, PatienceReduction
 from methods.distillation.kd import KnowledgeDistillation
 from methods.distillation.maps import patience_slots
 from methods.distillation.pairing import require_width
@@ -33,14 +33,21 @@ class PatientKD(
 ):
     """Knowledge distillation whose student also follows the teacher's [CLS] states between the layers.
 
-    The paper searches beta in 10, 100, 500, 1000 for the mean over layers and dimensions.
+    The paper searches beta in 10, 100, 500, 1000 for the mean over layers and dimensions that its code takes;
+    its equation has the sum (`patience_reduction`). With `reduction: mean` soft targets, too, are its code's.
     """
 
+    later: ClassVar[frozenset[str]] = frozenset({"patience_reduction"})
     beta: float = Field(100, ge=0, description="weight of patience; 0 is kd")
     strategy: Literal["skip", "last"] = Field(
         "skip", description="teacher layers: evenly spread, or the last ones"
     )
     normalise: bool = Field(True, description="scale states to length 1 before they are compared")
+    patience_reduction: PatienceReduction = Field(
+        "mean",
+        description="patience is a mean over examples, layers and dimensions, as in the code, or the `sum` "
+        "of the paper's equation, which wants a beta as many times smaller",
+    )
 
     def prerequisites(self) -> tuple[str | Work, ...]:
         """What `kd` needs, and the teacher's [CLS] states."""
@@ -83,4 +90,6 @@ class PatientKD(
             beta=self.beta if self.patient else 0,
             strategy=self.strategy,
             normalise=self.normalise,
+            reduction=self.reduction,
+            patience_reduction=self.patience_reduction,
         )

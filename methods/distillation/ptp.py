@@ -54,7 +54,11 @@ def teacher_labels(
 
 
 def random_labels(examples: int, seed: int) -> NDArray[np.int64]:
-    """Draw one of the four labels for each example: the control, as much training with nothing to learn."""
+    """Draw one of the four labels for each example: the control, as much training with nothing to learn.
+
+    Returns:
+        Numbers in `CLASSES`, uniform, shape (examples,).
+    """
     return np.random.default_rng(seed).integers(len(CLASSES), size=examples)
 
 
@@ -84,6 +88,15 @@ def pretrain(run: Run, student: PreTrainedModel, labels: NDArray[np.int64], trai
     The student's own head comes back untouched, with what RoBERTa, ELECTRA and DistilBERT have between
     encoder and logits; the encoder has learnt, BERT's pooler being part of it. Order and dropout are those
     of draw 1, so that the distillation after it can have those of a student without PTP.
+
+    Args:
+        run: its train split is learnt from; its `init` seed draws the head.
+        student: a classifier of a known architecture, on its device; in eval mode afterwards.
+        labels: numbers in `CLASSES`, in the order of the train split, shape (n,).
+        training: epochs and rate of this stage.
+
+    Raises:
+        Diverged: the loss or the gradient's norm is not finite.
     """
     encoder = f"{student.base_model_prefix}."
     drawn = {k: v.clone() for k, v in student.state_dict().items() if not k.startswith(encoder)}

@@ -108,13 +108,14 @@ class States:
 
         Args:
             kind: one of `parts`.
-            positions: of the examples in the train split, shape (batch,).
+            positions: of the examples in the train split, shape (batch,), on the CPU: to fetch them from a
+                GPU would wait for all it has to do.
 
         Returns:
             A tensor of shape (batch, *row), with rows as in `Part.shape`.
         """
         part, offsets = self.parts[kind], self._offsets[kind]
-        chosen = positions.cpu().numpy()
+        chosen = positions.numpy()
         lengths = self._lengths[chosen]
         mapped = np.memmap(_file(self._folder, kind), dtype=_STORED[self._dtype], mode="r")
         batch = np.zeros((len(chosen), *part.shape(int(lengths.max()))), dtype=mapped.dtype)

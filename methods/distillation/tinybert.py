@@ -141,7 +141,7 @@ class TinyBERT(
         parts, states, logits = self._teacher(run)
         training = self.on(run.training)
         inner = training.override(epochs=self.inner_epochs, learning_rate=self.inner_learning_rate)
-        with transformer_distillation(student, states, parts, run.seeds.init) as loss:
+        with transformer_distillation(run, student, states, parts) as loss:
             run.fit(student, loss, training=inner, examples=examples, schedule=constant, draw=1)
         run.fit(
             student,

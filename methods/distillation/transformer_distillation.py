@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -15,8 +16,13 @@ from methods.distillation.observe import observe
 from methods.distillation.pairing import require_heads
 from methods.distillation.parts import Kind, Part
 from methods.fit import Loss
+from methods.flops import TRAINING_PASSES
 from methods.random_state import seeded
+from reports.record import Cost
 from tasks.batches import Batch
+
+if TYPE_CHECKING:
+    from methods.run import Run
 
 Teach = Callable[[Batch], Mapping[Kind, Tensor]]
 """Maps a batch to the teacher's `hidden` states (embeddings and mapped layers) and `attentions`."""
@@ -52,18 +58,18 @@ def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 
 @contextmanager
 def transformer_distillation(
-    student: PreTrainedModel, teach: Teach, teacher: Mapping[Kind, Part], seed: int
+    run: Run, student: PreTrainedModel, teach: Teach, teacher: Mapping[Kind, Part]
 ) -> Iterator[Loss]:
     """Give `student` a projection to the teacher's width inside the `with` block, and the loss.
 
     One learned linear, shared by embeddings and all layers, as in the official code; it is there also where
-    the widths are equal.
+    the widths are equal. Its work is added to the run's cost.
 
     Args:
+        run: its `init` seed draws the projection.
         student: the student, of M layers.
         teach: the teacher's states by batch.
         teacher: what `teach` returns: M + 1 hidden states and M layers of scores.
-        seed: draws the projection.
 
     Raises:
         BadInput: layers or heads do not match.
@@ -76,7 +82,7 @@ def transformer_distillation(
         Part("hidden", tuple(range(depth + 1)), config.hidden_size),
         Part("attentions", tuple(range(1, depth + 1)), heads),
     ]
-    with seeded(seed):
+    with seeded(run.seeds.init):
         projection = nn.Linear(config.hidden_size, teacher["hidden"].width)
     student.projection = projection.to(student.device)
 
@@ -84,6 +90,7 @@ def transformer_distillation(
         seen, taught = observe(model, batch, own), teach(batch)
         mask = batch.inputs["attention_mask"]
         hidden = model.projection(seen["hidden"]).float()
+        run.cost += Cost(flops=TRAINING_PASSES * 2 * seen["hidden"].numel() * hidden.shape[-1])
         return hidden_loss(hidden, taught["hidden"].float(), mask) + attention_loss(
             seen["attentions"], taught["attentions"].float(), mask
         )

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 def word_kinds(model: Source, *, offline: bool = False) -> NDArray[np.int8]:
     """For each token id: 1 for a word, -1 for the continuation of one, 0 for anything else.
 
+    Args:
+        model: whose tokenizer is asked.
+        offline: look at what is on this machine alone, as planning does.
+
+    Returns:
+        By token id, shape (vocabulary,).
+
     Raises:
         BadInput: the vocabulary does not tell words from their parts.
     """

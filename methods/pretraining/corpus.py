@@ -35,7 +35,10 @@ def texts(run: SweepRun, own: Pretraining | None) -> Text:
 
 
 def save_tokenizer(text: Text, settings: TextTraining, folder: Path) -> None:
-    """Write the tokenizer beside its model; whoever fine-tunes may not ask for positions never trained."""
+    """Write the tokenizer beside its model.
+
+    With `model_max_length` set to `length`, so fine-tuning cannot use untrained positions.
+    """
     backend = copy.deepcopy(text.tokenizer.backend)
     backend.model_max_length = settings.length
     backend.save_pretrained(folder)
@@ -52,6 +55,7 @@ def stream(text: Text, settings: TextTraining, *, held_out: bool = False) -> Str
         pairing=settings.pairing,
         max_predictions=settings.max_predictions,
         seed=settings.seed,
-        # What is kept from training may be one document, and to measure nothing is learnt from the others.
+        # The held-out part may be a single document; drawing negatives from training documents is safe
+        # because evaluation trains nothing.
         others=np.arange(len(text)) if held_out else None,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -81,9 +80,8 @@ class PretrainedEncoder(
 
     @model_validator(mode="after")
     def _shape(self) -> Self:
-        heads = self.heads or max(1, self.hidden // 64)
-        if self.hidden % heads:
-            raise ValueError(f"hidden {self.hidden} is not divisible by {heads} heads")
+        if self.hidden % self.attention_heads:
+            raise ValueError(f"hidden {self.hidden} is not divisible by {self.attention_heads} heads")
         if self.groups > self.layers:
             raise ValueError(f"groups: {self.groups} asked for, but there are {self.layers} layers")
         if self.length > POSITIONS:
@@ -96,6 +94,11 @@ class PretrainedEncoder(
         if self.warm_start:
             self._leaves_to_the_encoder()
         return self
+
+    @property
+    def attention_heads(self) -> int:
+        """In each layer: those asked for, or one for 64 of the width."""
+        return self.heads or max(1, self.hidden // 64)
 
     def _leaves_to_the_encoder(self) -> None:
         """Refuse what a warm start would ignore."""
@@ -149,7 +152,7 @@ class PretrainedEncoder(
         from methods.pretraining.heads import PretrainingModel, pretraining_loss, save
         from methods.pretraining.loop import pretrain
         from methods.pretraining.objectives import accuracies
-        from methods.pretraining.report import held_out, summary
+        from methods.pretraining.report import held_out, summary, write_summary
         from methods.sharing.distances import layer_distances
 
         text = texts(run, None if self.warm_start else self)
@@ -158,7 +161,7 @@ class PretrainedEncoder(
         model.to(run.device)
         facts: dict[str, Any] = {}
         if self.warm_start:
-            # Done again after a kill, seconds, and then replaced by what was kept.
+            # Takes seconds, so it is repeated after a kill; the restored checkpoint then overwrites it.
             fit = fit_head(model, stream(text, self), torch.from_numpy(text.counts(text.training)))
             run.cost += fit.cost
             facts["fitted_mlm_loss"] = fit.loss
@@ -172,8 +175,7 @@ class PretrainedEncoder(
             "layers": [layer._asdict() for layer in layers],
         }
         run.notes["pretraining"] = facts
-        without_curve = {name: value for name, value in facts.items() if name != "curve"}
-        (folder / "summary.json").write_text(json.dumps(without_curve))
+        write_summary(facts, folder)
         save(model, folder)
         save_tokenizer(text, self, folder / "model")
 
@@ -203,7 +205,7 @@ class PretrainedEncoder(
             "hidden_size": self.hidden,
             "num_hidden_layers": self.layers,
             "num_hidden_groups": self.groups,
-            "num_attention_heads": self.heads or max(1, self.hidden // 64),
+            "num_attention_heads": self.attention_heads,
             "intermediate_size": self.ffn or 4 * self.hidden,
             "share": self.share,
             "hidden_dropout_prob": self.dropout,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from methods.attention import fastest_attention
+from methods.flops import cost_of_inference
 from methods.pretraining.cross_entropy import cross_entropy
 from methods.pretraining.heads import PretrainingModel
 from reports.record import Cost
@@ -42,14 +43,14 @@ def fit_head(model: PretrainingModel, batches: Iterable[TextBatch], counts: Tens
 
     The bias becomes the log frequencies. `dense` becomes the ridge regression from hidden states of masked
     places to the rows of the true words in the table, the encoder as it is; the norm's weight is the scale
-    that suits these logits best. A head of random weights
-    first makes the encoder unlearn what it knows.
+    that suits these logits best. A head of random weights first makes the encoder unlearn what it knows.
 
     Args:
         model: encoder and heads, left in eval mode.
         batches: from the text to train on; as many are taken as the regression needs, and no more than are
             needed for as many places at one a sequence.
-        counts: how often each word stands in that text; the last rows of the table may be left out.
+        counts: how often each word stands in that text, shape (words,), of any numeric type; the last rows of
+            the table may be left out.
     """
     hidden, targets, cost = _masked_places(model.eval(), batches)
     # One more of each, as no text has all words; the table may have rows beyond them.
@@ -89,14 +90,15 @@ def _masked_places(model: PretrainingModel, batches: Iterable[TextBatch]) -> tup
     enough = _PLACES_PER_WIDTH * model.dense.in_features
     states: list[Tensor] = []
     targets: list[Tensor] = []
-    cost = Cost()
+    sequences, cost = 0, Cost()
     with fastest_attention(model.encoder):
         for batch in batches:
             here = batch.to(model.bias.device)
             output = model.encoder(**here.inputs).last_hidden_state.flatten(0, 1)
             states.append(output[here.masked].cpu().double())
             targets.append(batch.targets)
-            cost += Cost(examples=len(batch.pairs), tokens=batch.tokens, flops=model.flops(batch))
-            if sum(map(len, targets)) >= enough or cost.examples >= enough:
+            sequences += len(batch.pairs)
+            cost += cost_of_inference(model.flops(batch))
+            if sum(map(len, targets)) >= enough or sequences >= enough:
                 break
     return torch.cat(states), torch.cat(targets), cost

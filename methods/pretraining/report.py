@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,20 @@ from methods.pretraining.loop import TextLoss, evaluate
 from methods.pretraining.state import Progress
 from tasks.corpus.stream import Stream
 from tasks.corpus.text import Text
+
+_SUMMARY = "summary.json"
+
+
+def write_summary(facts: dict[str, Any], folder: Path) -> None:
+    """Keep what fine-tuned rows say of a pre-training in its `folder`: all facts but the curve."""
+    without_curve = {name: value for name, value in facts.items() if name != "curve"}
+    (folder / _SUMMARY).write_text(json.dumps(without_curve))
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Return what `write_summary` left in the folder of a pre-training."""
+    facts: dict[str, Any] = json.loads((folder / _SUMMARY).read_text())
+    return facts
 
 
 def held_out(model: nn.Module, loss: TextLoss, stream: Stream, *, bf16: bool = False) -> dict[str, Any]:

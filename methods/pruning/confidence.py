@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from methods import encoders
 from methods.attention import eager_attention
 from methods.encoders import Layer
-from methods.flops import cost_of_passes, flops_by_length
+from methods.flops import batch_flops, cost_of_inference, flops_by_length
 from methods.pruning.importance import Importance
 from reports.record import Cost
 from tasks.batches import Batch
@@ -44,7 +44,7 @@ def head_confidence(model: PreTrainedModel, batches: Iterable[Batch]) -> Importa
         queries += int(ordinary.sum())
         with _added_up(model, ordinary.to(model.device), sums), torch.inference_mode():
             model(**batch.to(model.device).inputs)
-        cost += cost_of_passes(batch, flops, 1)
+        cost += cost_of_inference(batch_flops(batch, flops))
     if not queries:
         raise ValueError("no token that is neither padding nor special to take the mean over")
     places = torch.tensor([len(layer.positions) for layer in layers])

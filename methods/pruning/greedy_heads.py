@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from methods.pruning.auber.method import Auber
+from methods.pruning.auber.method import EPOCHS, Auber
 from methods.pruning.recovery import Recovery
 from tasks.errors import BadInput
 
@@ -37,10 +37,9 @@ class GreedyHeads(
     """
 
     removes_heads: ClassVar[bool] = True
-    epochs: float = Field(
-        0,
-        ge=0,
-        description="passes over the train split after each layer; 3, as AUBER, unless steps are given",
+    # Wider than in other pruning methods, which train not at all where nothing is said.
+    epochs: float | None = Field(  # type: ignore[assignment]
+        None, gt=0, description="passes over the train split after each layer; 3 unless steps are given"
     )
     like: str = Field(
         "auber",
@@ -50,6 +49,11 @@ class GreedyHeads(
     reward_examples: int | None = Field(
         None, ge=1, description="examples that rewards are measured on, at most; all by default"
     )
+
+    def deciding(self) -> dict[str, Any]:
+        """Fields as JSON that a fingerprint holds; epochs left out as 0, their default of earlier records."""
+        fields = super().deciding()
+        return fields | {"epochs": fields["epochs"] or 0.0}
 
     def reads(self) -> tuple[str, ...]:
         """The method whose numbers of evaluations are taken."""
@@ -62,11 +66,11 @@ class GreedyHeads(
 
     def cost(self) -> float:
         """Search, and training as `recover` does it, in about six layers; an epoch taken for 100 steps."""
-        return 6 * (0.6 + (self.steps / 100 if self.steps else self.epochs or 3.0) / 3)
+        return 6 * (0.6 + (self.steps / 100 if self.steps else self.epochs or EPOCHS) / 3)
 
     def recover(self, run: Run, model: PreTrainedModel) -> None:
         """Train `model` in place, as long as AUBER does where nothing is said."""
-        training = run.training.override(epochs=self.epochs or 3.0, learning_rate=self.learning_rate)
+        training = run.training.override(epochs=self.epochs or EPOCHS, learning_rate=self.learning_rate)
         run.fit(model, steps=self.steps, training=training)
 
     def shrink(self, run: Run, model: PreTrainedModel) -> None:

@@ -131,9 +131,10 @@ class HeadPruning(Budgeted):
         return heads[: goal.needed(model, len(heads), cut)]
 
     def reach(self, run: Run, model: PreTrainedModel, goal: Goal, order: list[Head]) -> list[Head] | None:
-        """Prune `model` in place until `goal` is met, and return the order for what goes later.
+        """Prune `model` in place until `goal` is met.
 
-        None asks for an order computed anew.
+        Returns:
+            The order for later goals, or None to have it recomputed.
         """
         from methods.pruning.order import by_layer
         from methods.pruning.surgery import prune_heads

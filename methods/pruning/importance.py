@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from methods import encoders
-from methods.flops import cost_of_passes, flops_by_length
+from methods.flops import batch_flops, cost_of_inference, flops_by_length
 from methods.pruning.gates import head_gates
 from reports.record import Cost
 from tasks.batches import Batch
@@ -63,8 +63,7 @@ def head_importance(
         raise ValueError("no head is left to be scored")
     shape = (len(layers), model.config.num_attention_heads)
     sums: list[Tensor] = []
-    flops = flops_by_length(model)
-    cost = Cost()
+    examples, tokens, cost, flops = 0, 0, Cost(), flops_by_length(model)
     with only_gates_learn(model):
         for batch in batches:
             size, length = batch.inputs["input_ids"].shape
@@ -72,13 +71,15 @@ def head_importance(
             gates = torch.ones(*leading, *shape, dtype=model.dtype, device=model.device, requires_grad=True)
             (gradient,) = gate_gradients(model, batch, [gates], head_gates(model, gates))
             sums.append(gradient.abs().sum((0, 1)))
-            cost += cost_of_passes(batch, flops, 2)
+            examples += size
+            tokens += int(batch.inputs["attention_mask"].sum())
+            cost += cost_of_inference(2 * batch_flops(batch, flops))
     if not sums:
         raise ValueError("no examples to take the mean over")
     # Added up in fp64 so that the order of batches leaves no trace, on the CPU as MPS has no fp64.
-    scores = torch.stack(sums).cpu().double().sum(0).numpy() / cost.examples
+    scores = torch.stack(sums).cpu().double().sum(0).numpy() / examples
     if unit == "token":
-        scores[:-1] *= cost.examples / cost.tokens
+        scores[:-1] *= examples / tokens
     return Importance(scores, cost)
 
 

@@ -29,7 +29,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from methods import encoders, forward
-from methods.flops import flops_by_length
+from methods.flops import cost_of_inference, flops_by_length
 from methods.inference import predict
 from methods.pruning.gates import head_gates
 from reports.record import Cost
@@ -111,7 +111,7 @@ class WholeEvaluator:
             gates[row] = torch.from_numpy(mask)
             with head_gates(self._model, gates):
                 place[:] = predict(self._model, self._examples, bf16=self._bf16)
-        self.cost += _cost(self._examples, len(masks), self._flops)
+        self.cost += cost_of_inference(len(masks) * self._flops)
         return logits
 
 
@@ -154,8 +154,8 @@ class MaskedEvaluator:
                 # depend on how many masks come together.
                 for place, one in zip(logits, attended, strict=False):
                     output = self._finish(number, one)
-                    place[batch.positions.cpu().numpy()] = output.float().cpu().numpy()
-        self.cost += _cost(self._examples, len(masks), self._flops())
+                    place[batch.positions.numpy()] = output.float().cpu().numpy()
+        self.cost += cost_of_inference(len(masks) * self._flops())
         return logits
 
     def _enter(self, row: int) -> None:
@@ -227,8 +227,3 @@ class MaskedEvaluator:
 def _check(examples: Examples) -> None:
     if not len(examples):
         raise BadInput("no examples to judge heads on; raise `limit` or `selection` in the sweep")
-
-
-def _cost(examples: Examples, masks: int, flops: float) -> Cost:
-    tokens = int(examples.lengths.sum())
-    return Cost(examples=masks * len(examples), tokens=masks * tokens, flops=masks * flops)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from methods import encoders
-from methods.flops import cost_of_passes, flops_by_length
+from methods.flops import batch_flops, cost_of_inference, flops_by_length
 from methods.pruning.gates import neuron_gates
 from methods.pruning.importance import gate_gradients, only_gates_learn
 from reports.record import Cost
@@ -40,7 +40,7 @@ def neuron_importance(
     """
     widths = [layer.ffn_in.out_features for layer in encoders.layers(model)]
     sums = [torch.zeros(width, dtype=torch.float64) for width in widths]
-    cost, flops = Cost(), flops_by_length(model)
+    examples, cost, flops = 0, Cost(), flops_by_length(model)
     with only_gates_learn(model):
         for batch in batches:
             shapes = [(len(batch.labels), 1, width) for width in widths]
@@ -48,10 +48,11 @@ def neuron_importance(
             gradients = gate_gradients(model, batch, gates, neuron_gates(model, gates))
             for total, gradient in zip(sums, gradients, strict=True):
                 total += gradient.abs().sum((0, 1)).cpu().double()
-            cost += cost_of_passes(batch, flops, 2)
-    if not cost.examples:
+            examples += len(batch.labels)
+            cost += cost_of_inference(2 * batch_flops(batch, flops))
+    if not examples:
         raise ValueError("no examples to take the mean over")
-    return [total.numpy() / cost.examples for total in sums], cost
+    return [total.numpy() / examples for total in sums], cost
 
 
 def ascending_neurons(model: PreTrainedModel, scores: Sequence[NDArray[np.float64]]) -> list[Neuron]:

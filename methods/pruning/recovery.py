@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, model_validator
 
 from methods.method import Method
-from methods.pruning.whole_layers import WholeLayers
-from methods.settings import Rate
+from methods.pruning.partly_shared_layers import RefusesPartlySharedLayers
+from methods.settings import Rate, require_one_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from methods.run import Run
 
 
-class Recovery(WholeLayers, Method):
+class Recovery(RefusesPartlySharedLayers, Method):
     """Shrink the start model and train it on where asked.
 
     Notes left in the record: `kept_heads` and `removed_heads`, head numbers by layer; `train_choice_gap`, the
@@ -32,8 +32,7 @@ class Recovery(WholeLayers, Method):
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
-        if self.epochs and self.steps is not None:
-            raise ValueError("give epochs or steps, not both")
+        require_one_length(self.epochs, self.steps)
         return self
 
     @abstractmethod
@@ -55,14 +54,11 @@ class Recovery(WholeLayers, Method):
         from methods.gap import train_choice_gap
 
         model = run.start()
-        start = encoders.kept_heads(model)
+        had = encoders.kept_heads(model)
         before = train_choice_gap(run, model)
         self.shrink(run, model)
-        kept = encoders.kept_heads(model)
-        run.notes["kept_heads"] = kept
-        run.notes["removed_heads"] = [
-            [head for head in had if head not in has] for had, has in zip(start, kept, strict=True)
-        ]
+        run.notes["kept_heads"] = encoders.kept_heads(model)
+        run.notes["removed_heads"] = encoders.removed_heads(model, had)
         run.notes["train_choice_gap"] = {"before": before, "after": train_choice_gap(run, model)}
         return model
 

@@ -1,4 +1,4 @@
-"""Which layers share their tensors, and whether an encoder has that many. Imports no torch."""
+"""Which layers share their tensors, and what an encoder must have to be shared. Imports no torch."""
 
 from __future__ import annotations
 
@@ -25,3 +25,20 @@ def require_layers(layers: int, groups: int, layer: int | None) -> None:
         raise BadInput(f"groups: {groups} asked for, but the model has {layers} layers; give 1 to {layers}")
     if layer is not None and layer >= layers:
         raise BadInput(f"layer: {layer} asked for, but the model has layers 0 to {layers - 1}")
+
+
+def require_pooler(kind: str, has_pooler: bool) -> None:
+    """Make sure that an encoder can recover on text: its sentence order is learnt through a pooler.
+
+    Args:
+        kind: its `model_type`, for the message.
+        has_pooler: whether it has one.
+
+    Raises:
+        BadInput: it has none.
+    """
+    if not has_pooler:
+        raise BadInput(
+            f"corpus_tokens: sentence order is learnt through a pooler, and a {kind!r} encoder has none; "
+            "leave it out, or take a BERT"
+        )

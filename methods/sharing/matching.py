@@ -10,14 +10,11 @@ from methods.encoders import Layer
 
 
 @torch.no_grad()
-def match_heads(layer: Layer, reference: Layer) -> list[int]:
+def match_heads(layer: Layer, reference: Layer) -> None:
     """Reorder the heads of `layer`, in place, so that each stands where its nearest of `reference` does.
 
     The pairing has the least sum of squared distances between the heads' query, key, value and output weights
     (Hungarian method, Kuhn, 1955). What the layer computes does not change.
-
-    Returns:
-        The number, before, of the head that now stands at each place.
     """
     distances = torch.cdist(_heads(reference), _heads(layer)).square()
     _, order = linear_sum_assignment(distances.numpy())
@@ -26,7 +23,6 @@ def match_heads(layer: Layer, reference: Layer) -> list[int]:
         linear.weight.copy_(linear.weight[rows])
         linear.bias.copy_(linear.bias[rows])
     layer.output.weight.copy_(layer.output.weight[:, rows])
-    return [int(head) for head in order]
 
 
 def _heads(layer: Layer) -> Tensor:

@@ -11,7 +11,7 @@ from methods.pretraining.loop import pretrain
 from methods.pretraining.report import held_out, summary
 from methods.pretraining.settings import TextTraining
 from methods.run import Run
-from tasks.errors import BadInput
+from methods.sharing.groups import require_pooler
 
 
 def recover_on_text(run: Run, model: PreTrainedModel, tokens: int) -> None:
@@ -30,11 +30,7 @@ def recover_on_text(run: Run, model: PreTrainedModel, tokens: int) -> None:
         BadInput: there is no corpus, it cannot be used, or the encoder has no pooler to learn order with.
         Diverged: the loss or the gradient's norm is not finite.
     """
-    if getattr(model.base_model, "pooler", None) is None:
-        raise BadInput(
-            f"corpus_tokens: sentence order is learnt through a pooler, and a {model.config.model_type!r} "
-            "encoder has none; leave it out, or take a BERT"
-        )
+    require_pooler(model.config.model_type, getattr(model.base_model, "pooler", None) is not None)
     text = texts(run, None)
     settings = TextTraining(
         tokens=tokens,

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from methods.distillation.fields import SoftTargets
 from methods.method import Method
 from methods.settings import TrainingOverrides
-from methods.sharing.groups import require_layers
+from methods.sharing.groups import require_layers, require_pooler
 from tasks.errors import BadInput
 
 if TYPE_CHECKING:
@@ -85,11 +85,8 @@ class SharedLayers(
         width = config.get("embedding_size", model.hidden())
         if self.embedding is not None and config and self.embedding > width:
             raise BadInput(f"embedding: {self.embedding} is more than the {width} the word table is wide")
-        if self.corpus_tokens and config and config["model_type"] not in _POOLED:
-            raise BadInput(
-                f"corpus_tokens: sentence order is learnt through a pooler, and a {config['model_type']!r} "
-                "encoder has none; leave it out, or take a BERT"
-            )
+        if self.corpus_tokens and config:
+            require_pooler(config["model_type"], config["model_type"] in _POOLED)
 
     def _left(self, layers: int) -> int:
         return self.groups or max(1, layers // 2)
@@ -111,7 +108,7 @@ class SharedLayers(
             recover_on_text(run, model, self.corpus_tokens)
         run.fit(
             model,
-            kd_training_loss(run, temperature=self.temperature, alpha=self.alpha),
+            kd_training_loss(run, temperature=self.temperature, alpha=self.alpha, reduction=self.reduction),
             training=self.on(run.training),
         )
         return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -41,18 +42,25 @@ def share_layers(
         parts = encoders.layers(model)
         for part, group in zip(parts, assignment, strict=True):
             match_heads(part, parts[assignment.index(group)])
-    members = [
-        [layer for layer, g in zip(stack, assignment, strict=True) if g == group] for group in range(groups)
-    ]
     if init == "layer":
-        members = [[stack[layer or 0]]]
+        stack[0] = stack[layer or 0]
     elif init != "first":
-        for layers in members:
-            _become_mean(layers)
-    for position, group in enumerate(assignment):
-        stack[position] = members[group][0]
+        for group in range(groups):
+            _become_mean([member for member, own in zip(stack, assignment, strict=True) if own == group])
+    share_by_group(stack, assignment)
     model.config.layer_groups = assignment
     return model
+
+
+def share_by_group(stack: nn.ModuleList, assignment: Sequence[int]) -> None:
+    """Let every position run the first layer of its group, in place.
+
+    Args:
+        stack: the layers by position.
+        assignment: a number by position, equal where layers become one.
+    """
+    for position, group in enumerate(assignment):
+        stack[position] = stack[assignment.index(group)]
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from methods.pruning.whole_layers import WholeLayers
+from methods.pruning.partly_shared_layers import RefusesPartlySharedLayers
 from methods.study import Experiment, Variant
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class OneHead(
-    WholeLayers,
+    RefusesPartlySharedLayers,
     Experiment,
     name="one-head",
     paper="Michel, Levy, Neubig, NeurIPS 2019, arXiv 1905.10650, sec. 3.3",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, PositiveInt, field_validator
 
-from methods.pruning.whole_layers import WholeLayers
+from methods.pruning.partly_shared_layers import RefusesPartlySharedLayers
 from methods.study import Experiment, Variant
 from tasks.errors import BadInput
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class PruningSpeed(
-    WholeLayers,
+    RefusesPartlySharedLayers,
     Experiment,
     name="pruning-speed",
     paper="Michel, Levy, Neubig, NeurIPS 2019, arXiv 1905.10650, sec. 4.3",
@@ -98,8 +98,7 @@ class PruningSpeed(
         from methods.flops import forward_flops
 
         with tempfile.TemporaryDirectory() as folder:
-            saved = checkpoint.save(model, Path(folder, "model"))
-            size = sum(file.stat().st_size for file in saved.iterdir())
+            size = checkpoint.saved_bytes(checkpoint.save(model, Path(folder, "model")))
         return {
             "heads": sum(encoders.head_counts(model)),
             "parameters": encoders.parameters(model).model_dump(),

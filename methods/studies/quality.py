@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from methods.pruning.head_removal import predict_without
+from methods.pruning.masked_predictions import predict_without
 from reports.metrics import cross_entropy, score
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from methods.pruning.whole_layers import WholeLayers
+from methods.pruning.partly_shared_layers import RefusesPartlySharedLayers
 from methods.study import Experiment, Variant
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TrainingDynamics(
-    WholeLayers,
+    RefusesPartlySharedLayers,
     Experiment,
     name="training-dynamics",
     paper="Michel, Levy, Neubig, NeurIPS 2019, arXiv 1905.10650, sec. 6",

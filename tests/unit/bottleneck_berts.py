@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from methods.compact.mobilebert import configuration
+from methods.compact.mobilebert.mobilebert_transfer import MobileBertTransfer
 from methods.compact.mobilebert.model import (
     BottleneckBertForPreTraining,
     BottleneckBertForSequenceClassification,
@@ -95,3 +96,16 @@ class Batches:
                 raise KeyboardInterrupt
             self.position = Position(0, 0, number + 1)
             yield batch(0 if self.same else number)
+
+
+def strategies(pair: MobileBertTransfer) -> dict[str, MobileBertTransfer]:
+    """The ways of teaching a pair's student that are compared: each strategy, and `pkt` without one part."""
+    changes: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in ("akt", "jkt", "pkt", "none")}
+    changes |= {
+        "pkt-without-feature-maps": {"feature_maps": "none"},
+        "pkt-without-attention": {"attention": False},
+        "pkt-without-mlm-distillation": {"alpha": 1.0},
+        "pkt-without-bottleneck": {"bottleneck": False},
+    }
+    plain = pair.model_dump()
+    return {name: MobileBertTransfer(**plain | fields) for name, fields in changes.items()}

@@ -11,6 +11,7 @@ from tiny_encoders import HEADS, KINDS, LAYERS, encoder, examples
 from tiny_tasks import PAIRS, own_cache, write_data, write_tokenizer
 
 from methods import checkpoint, encoders
+from methods.flops import flops_by_length
 from methods.pruning import masked
 from methods.pruning.auber import rewards, search
 from methods.pruning.auber.method import Auber
@@ -108,11 +109,13 @@ def test_every_layers_model_is_handed_back_and_the_last_is_the_result(done):
         assert run.score(one, run.reward) == run.notes["layers"][row]["reward_split"]
 
 
-def test_cost_holds_rewards_and_fine_tuning(done):
+def test_cost_holds_the_work_of_rewards_and_of_training_the_examples_too(done):
     run, _ = done
     pruned = sum(bool(layer["pruned"]) for layer in run.notes["layers"])
     assert run.cost.steps == 2 * pruned
-    assert run.cost.examples == 24 * run.notes["evaluations"] + 2 * 8 * pruned
+    assert run.cost.examples == 2 * 8 * pruned
+    longest = flops_by_length(run.start())(int(run.train.lengths.max()))
+    assert run.cost.flops > 3 * run.cost.examples * longest, "more than training alone can have taken"
 
 
 def test_the_same_seed_gives_the_same_result_and_another_does_not(done, tmp_path):

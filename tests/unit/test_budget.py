@@ -15,12 +15,14 @@ from methods.flops import flops_by_length
 from methods.pruning import goal
 from methods.pruning.confidence_heads import ConfidenceHeads
 from methods.pruning.ffn_neurons import FfnNeurons
+from methods.pruning.importance import head_importance
 from methods.pruning.l0_heads import L0Heads
 from methods.pruning.magnitude_heads import MagnitudeHeads
 from methods.pruning.order import removable
 from methods.pruning.random_heads import RandomHeads
 from methods.pruning.sixteen_heads import SixteenHeads
 from methods.run import Run
+from tasks.batches import in_order
 from tasks.errors import BadInput
 
 ORDERED = (RandomHeads, SixteenHeads, ConfidenceHeads, MagnitudeHeads)
@@ -167,7 +169,7 @@ def test_more_than_the_model_allows_is_refused_before_importance_is_computed(fie
     run = head_pruning_run(tmp_path)
     with pytest.raises(BadInput, match=message):
         SixteenHeads(**fields).compress(run)
-    assert run.cost.examples == 0
+    assert run.cost.flops == 0
 
 
 @pytest.mark.parametrize("recompute", [False, True])
@@ -175,12 +177,15 @@ def test_a_list_of_shares_is_a_curve_of_nested_models(recompute, tmp_path):
     run = head_pruning_run(tmp_path)
     model = SixteenHeads(heads=[0.25, 0.5, 0.75], recompute=recompute, step=0.25).compress(run)
     assert list(run.stages) == ["heads-0.25", "heads-0.5", "heads-0.75"]
-    kept = [encoders.kept_heads(checkpoint.load(folder)) for folder in run.stages.values()]
+    staged = [checkpoint.load(folder) for folder in run.stages.values()]
+    kept = [encoders.kept_heads(each) for each in staged]
     assert [sum(map(len, heads)) for heads in kept] == [9, 6, 3]
     assert kept[-1] == encoders.kept_heads(model) == run.notes["kept_heads"]
     for more, less in ((kept[0], kept[1]), (kept[1], kept[2])):
         assert all(set(few) <= set(many) for many, few in zip(more, less, strict=True))
-    assert run.cost.examples == 24 * (3 if recompute else 1)
+    ranked = [run.start(), *(staged[:2] if recompute else ())]
+    batches = list(in_order(run.train, 32))
+    assert run.cost.flops == pytest.approx(sum(head_importance(each, batches).cost.flops for each in ranked))
 
 
 def test_a_point_of_a_curve_is_the_trial_of_its_share(tmp_path):

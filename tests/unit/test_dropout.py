@@ -94,6 +94,10 @@ def test_layers_computed_again_on_the_way_back_are_left_to_pytorch(tiny_bert):
     assert not isinstance(dropout.quick_dropout(model), QuickDropout)
 
 
+def test_a_model_on_another_device_runs_without_it(tiny_bert):
+    assert not isinstance(dropout.quick_dropout(tiny_bert().to("meta")), QuickDropout)
+
+
 def test_the_training_loop_uses_it(tiny_bert, examples, monkeypatch):
     drawn = []
     own = dropout._dropout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from head_pruning_runs import head_pruning_run
+from pydantic import ValidationError
 from tiny_encoders import HEADS, KINDS, LAYERS
 
 from methods import encoders
@@ -49,6 +50,16 @@ def test_finds_the_best_set_of_independent_heads_and_keeps_one(values, chosen):
 def test_the_length_it_takes_where_nothing_is_said_is_in_its_cost():
     assert GreedyHeads().cost() == pytest.approx(GreedyHeads(epochs=3).cost())
     assert GreedyHeads(steps=60).cost() < GreedyHeads().cost() < GreedyHeads(epochs=5).cost()
+
+
+def test_no_training_at_all_is_refused_since_zero_epochs_used_to_mean_three():
+    with pytest.raises(ValidationError, match="epochs\n  Input should be greater than 0"):
+        GreedyHeads(epochs=0)
+    assert GreedyHeads(**GreedyHeads().model_dump(mode="json")) == GreedyHeads(), "what a worker gets"
+    # Records made when the default was 0 stay those of the default.
+    default, three = GreedyHeads(), GreedyHeads(epochs=3)
+    assert (default.label, default.deciding()["epochs"]) == ("greedy-heads", 0.0)
+    assert (three.label, three.deciding()["epochs"]) == ("greedy-heads:epochs=3", 3.0)
 
 
 def test_passes_through_a_fall_to_a_rise():

@@ -114,7 +114,9 @@ def test_confidence_needs_an_ordinary_token():
 def test_confidence_costs_one_pass(tmp_path):
     run = head_pruning_run(tmp_path)
     ConfidenceHeads(examples=10).compress(run)
-    assert (run.cost.steps, run.cost.examples) == (0, 10)
+    sample = run.train.sample(10, run.seeds.order)
+    assert run.cost == head_confidence(run.start(), in_order(sample, 32)).cost
+    assert run.cost.flops > 0 and (run.cost.steps, run.cost.examples, run.cost.tokens) == (0, 0, 0)
     assert np.shape(run.notes["confidence"]) == (LAYERS, HEADS)
 
 

@@ -176,11 +176,11 @@ def test_pruned_sets_are_nested_across_budgets():
     assert all(small <= large for small, large in pairwise(sets))
 
 
-def test_cost_counts_real_tokens_and_two_forward_passes_of_padded_ones():
+def test_cost_is_two_forward_passes_of_padded_tokens_and_no_training():
     model = encoder("bert")
     data = examples(model, 4)
     cost = head_importance(model, in_order(data, 4)).cost
-    assert (cost.steps, cost.examples, cost.tokens) == (0, 4, data.lengths.sum())
+    assert (cost.steps, cost.examples, cost.tokens) == (0, 0, 0)
     assert cost.flops == pytest.approx(2 * 4 * forward_flops(model, int(data.lengths.max())))
 
 

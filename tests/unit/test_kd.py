@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from distilled import with_states
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -22,10 +23,13 @@ from transformers import (
 from methods import checkpoint, encoders
 from methods.distillation.kd import KnowledgeDistillation
 from methods.distillation.live_teacher import LiveTeacher
-from methods.distillation.losses import kd_loss, kd_training_loss
+from methods.distillation.losses import kd_loss, kd_training_loss, soft_targets
+from methods.distillation.patient_kd import PatientKD
+from methods.distillation.pea_kd import PeaKD
 from methods.distillation.student import keep_layers
 from methods.distillation.teacher_states import TeacherStates
 from methods.inference import predict
+from methods.sharing.shared_layers import SharedLayers
 from tasks.batches import collate
 from tasks.errors import BadInput
 
@@ -115,6 +119,34 @@ def test_its_fields_reach_the_loss(run, monkeypatch):
     teacher = torch.tensor(np.array(trial.teacher_logits()[positions]))
     expected = kd_loss(model(**batch.inputs).logits, teacher, batch.labels, temperature=4, alpha=0.3)
     assert seen["loss"](model, batch).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        KnowledgeDistillation(temperature=4),
+        PatientKD(temperature=4, layers=2, beta=7),
+        PatientKD(temperature=4, beta=0),
+        PeaKD(temperature=4, layers=2, ptp=False),
+        SharedLayers(temperature=4, groups=2),
+    ],
+    ids=lambda method: method.label,
+)
+def test_the_reduction_of_pkds_code_halves_the_teachers_term_of_every_method(run, monkeypatch, method):
+    trial = with_states(run(layers=4), method)
+    positions = np.array([5, 30, 2])
+    batch = collate(trial.train, positions)
+    found = {}
+    for reduction in ("batchmean", "mean"):
+        monkeypatch.setattr(trial, "fit", lambda model, loss, **_: found.update(model=model, loss=loss))
+        method.model_copy(update={"reduction": reduction}).compress(trial)
+        found[reduction] = found["loss"](found["model"].eval(), batch).item()
+    logits = found["model"](**batch.inputs).logits
+    taught = torch.tensor(np.array(trial.teacher_logits()[positions]))
+    teachers = method.alpha * soft_targets(logits, taught, 4).item()
+    assert found["batchmean"] - found["mean"] == pytest.approx(teachers / 2, rel=1e-3)
+    assert method.deciding() == method.model_copy(update={"reduction": "batchmean"}).deciding()
+    assert "reduction" not in method.deciding(), "records made before it was there stay valid"
 
 
 def test_a_teacher_beside_its_student_gets_no_gradient_and_no_dropout(run):

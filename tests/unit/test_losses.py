@@ -45,6 +45,19 @@ def test_it_is_kl_averaged_over_examples_not_over_classes(logits):
     assert soft_targets(student, teacher, 5).item() == pytest.approx(expected.item())
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_averaged_over_classes_too_it_is_that_many_times_less_as_in_pkds_code(classes):
+    generator = torch.Generator().manual_seed(1)
+    student, teacher = (torch.randn(6, classes, generator=generator) for _ in range(2))
+    whole, less = (soft_targets(student, teacher, 5, reduction) for reduction in ("batchmean", "mean"))
+    assert less == whole / classes
+    official = torch.nn.KLDivLoss(reduction="none")((student / 5).log_softmax(1), (teacher / 5).softmax(1))
+    assert less.item() == pytest.approx(25 * official.mean().item(), rel=1e-5)
+    labels = torch.zeros(6, dtype=torch.long)
+    mixed = kd_loss(student, teacher, labels, temperature=5, alpha=0.25, reduction="mean")
+    assert mixed.item() == pytest.approx((0.75 * F.cross_entropy(student, labels) + 0.25 * less).item())
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
 def test_alpha_weighs_teacher_against_labels(logits, alpha):
     student, teacher = logits

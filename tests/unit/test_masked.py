@@ -7,10 +7,12 @@ from tiny_encoders import HEADS, KINDS, LAYERS, encoder, examples, share_layers
 from transformers import BertForSequenceClassification
 
 from methods import encoders, forward
+from methods.flops import flops_by_length
 from methods.inference import predict
 from methods.pruning.masked import MaskedEvaluator, WholeEvaluator, evaluator, why_not_by_parts
 from methods.pruning.surgery import prune_heads
 from methods.sharing.passes import run_in_order
+from reports.record import Cost
 from tasks.batches import in_order
 from tasks.errors import BadInput
 
@@ -133,9 +135,11 @@ def test_evaluations_are_counted_and_sharing_saves_flops():
     for one in (fast, plain):
         one.logits(0, MASKS)
         one.logits(1, MASKS)
-    assert fast.cost.examples == plain.cost.examples == 2 * len(MASKS) * 20
-    assert fast.cost.tokens == plain.cost.tokens == 2 * len(MASKS) * data.lengths.sum()
+    once = sum(map(flops_by_length(model), data.lengths.tolist()))
+    assert plain.cost.flops == pytest.approx(2 * len(MASKS) * once)
     assert 0 < fast.cost.flops < plain.cost.flops / 2
+    for one in (fast, plain):
+        assert one.cost == Cost(flops=one.cost.flops), "nothing is trained: neither examples nor tokens"
 
 
 def test_no_examples_and_unknown_encoders_are_refused():

@@ -8,7 +8,7 @@ import torch
 from methods.compact.mobilebert import configuration
 from methods.compact.mobilebert.mobilebert_transfer import MobileBertTransfer
 from methods.compact.mobilebert.model import BottleneckBertModel
-from methods.compact.mobilebert.operations import operations, ratio, strategies
+from methods.compact.mobilebert.operations import operations, ratio
 
 PAIR = MobileBertTransfer(steps=100)
 
@@ -42,10 +42,5 @@ def test_a_width_that_the_heads_cannot_share_is_refused():
         operations(MobileBertTransfer(inner=20))
 
 
-def test_strategies_take_equal_steps_and_leave_one_part_out():
-    found = strategies(PAIR)
-    assert len(found) == 8
-    assert {work.total_steps for work in found.values()} == {100}
-    assert found["pkt"] == PAIR
-    assert all(len(work.changed()) == 2 for name, work in found.items() if name != "pkt")
-    assert found["pkt-without-bottleneck"].configuration(500).true_hidden_size == 128
+def test_without_a_bottleneck_blocks_are_as_wide_as_what_lies_between_them():
+    assert MobileBertTransfer(bottleneck=False).configuration(500).true_hidden_size == 128

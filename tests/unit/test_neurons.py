@@ -116,7 +116,7 @@ def test_taylor_score_is_activation_times_gradient_one_example_at_a_time(kind):
     for size in (12, 5):
         scores, cost = neuron_importance(model, in_order(data, size))
         np.testing.assert_allclose(np.stack(scores), expected.numpy(), rtol=1e-4, atol=1e-7)
-        assert (cost.examples, cost.tokens) == (12, data.lengths.sum())
+        assert cost.flops > 0 and (cost.steps, cost.examples, cost.tokens) == (0, 0, 0)
     assert all(parameter.grad is None for parameter in model.parameters())
 
 

@@ -39,6 +39,29 @@ def test_it_is_the_mean_over_examples_slots_and_dimensions(states):
     assert patience(student, teacher, normalise=True).item() == pytest.approx(distance.item(), rel=1e-5)
 
 
+def test_the_sum_of_the_papers_equation_is_as_many_times_more(states):
+    student, teacher = states
+    distance = (F.normalize(student, dim=-1) - F.normalize(teacher, dim=-1)).square().sum()
+    summed = patience(student, teacher, normalise=True, reduction="sum")
+    assert summed.item() == pytest.approx(distance.item(), rel=1e-5)
+    mean = patience(student, teacher, normalise=True).item()
+    assert summed.item() == pytest.approx(6 * 2 * 8 * mean, rel=1e-5)
+
+
+def test_the_sum_reaches_the_loss(run):
+    found = {}
+    for reduction in ("mean", "sum"):
+        method = PatientKD(layers=3, beta=7, patience_reduction=reduction)
+        trial = with_states(run(layers=6), method)
+        student, batch = student_of(trial, method), collate(trial.train, np.array([5, 30, 2]))
+        found[reduction] = method.loss(trial, student)(student, batch).item()
+    plain = KnowledgeDistillation(layers=3).loss(trial, student)(student, batch).item()
+    # Three examples, two layers, 32 dimensions.
+    assert found["sum"] - plain == pytest.approx(3 * 2 * 32 * (found["mean"] - plain), rel=1e-3)
+    assert "patience_reduction" not in PatientKD().deciding()
+    assert method.label == "patient-kd:layers=3,beta=7,patience_reduction=sum"
+
+
 @pytest.mark.parametrize(
     ("strategy", "slots", "normalise"),
     [("skip", [1, 3], True), ("last", [3, 4], True), ("skip", [1, 3], False)],

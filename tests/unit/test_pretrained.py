@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tiny_encoders import KINDS, compact_albert, encoder
 
 from methods import checkpoint, pretrained
 from methods.sharing.paired import share_in_pairs
@@ -47,6 +48,37 @@ def test_classifier_depends_on_its_seed_and_leaves_the_callers_random_state(fold
     assert not torch.equal(first.classifier.weight, other.classifier.weight)
     for name, tensor in first.bert.state_dict().items():
         assert torch.equal(tensor, other.bert.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("labels", [("no", "yes"), ("no", "yes", "maybe")])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_checkpoints_own_classifier_is_drawn_anew_and_its_encoder_is_not(kind, labels, tmp_path):
+    """Of a fine-tuned model of two classes; DistilBERT's pre_classifier is part of its head, BERT's pooler not."""
+    finetuned = encoder(kind)
+    finetuned.save_pretrained(tmp_path / "encoder")
+    task = TASK.model_copy(update={"labels": labels})
+    first, again, other = (pretrained.classifier(resolve(tmp_path), task, seed) for seed in (1, 1, 2))
+    prefix = f"{finetuned.base_model_prefix}."
+    for name, stored in finetuned.state_dict().items():
+        one, same, two = (model.state_dict()[name] for model in (first, again, other))
+        assert torch.equal(one, same), name
+        if name.startswith(prefix):
+            assert torch.equal(one, stored) and torch.equal(two, stored), name
+        elif name.endswith("weight"):
+            assert not torch.equal(one, two) and not torch.equal(one, stored), name
+            assert one.std().item() == pytest.approx(0.02, rel=0.5), name
+        else:
+            assert not one.any() and not two.any(), name
+
+
+def test_so_is_that_of_a_kept_model_of_one_of_our_classes(tmp_path):
+    kept = compact_albert("all")
+    checkpoint.save(kept, tmp_path / "encoder")
+    first, other = (pretrained.classifier(resolve(tmp_path), TASK, seed) for seed in (1, 2))
+    for name, tensor in kept.bert.state_dict().items():
+        assert torch.equal(first.bert.state_dict()[name], tensor), name
+    assert first.classifier.weight.shape == (3, 32)
+    assert not torch.equal(first.classifier.weight, other.classifier.weight)
 
 
 def test_classifier_has_the_tasks_labels_in_fp32_and_eval_mode(folder):

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
-from distilled import VOCABULARY, with_model, with_states
+from distilled import VOCABULARY, with_model, with_states, write_tokenizer
 from pydantic import ValidationError
 from tiny_encoders import compact_albert
-from transformers import DistilBertConfig, DistilBertForSequenceClassification
+from transformers import (
+    BertConfig,
+    BertForPreTraining,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+)
 
-from methods import checkpoint, encoders, registry
+from methods import checkpoint, encoders, pretrained, registry
 from methods.distillation.distilbert import DistilBERT
 from methods.distillation.kd import KnowledgeDistillation
 from methods.distillation.patient_kd import PatientKD
@@ -106,6 +115,35 @@ def test_a_released_distilbert_learns_from_any_teacher(run, method):
     student = method.compress(trial)
     assert type(student).__name__ == "DistilBertForSequenceClassification"
     assert predict(student, trial.choice).shape == (8, 2)
+
+
+def test_tinyberts_released_layout_is_a_student(run, tmp_path):
+    """vocab.txt alone, weights as a pickle, heads and `fit_dense` of its distillation, a search's leftovers."""
+    folder = tmp_path / "TinyBERT"
+    folder.mkdir()
+    sizes = {"vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = BertConfig(**sizes, intermediate_size=40, max_position_embeddings=64)
+    released = BertForPreTraining(config)
+    stored = dict(released.state_dict())
+    stored |= {"fit_dense.weight": torch.ones(32, 24), "fit_dense.bias": torch.ones(32)}
+    torch.save(stored, folder / "pytorch_model.bin")
+    leftovers = {"cell": {}, "emb_size": 24, "structure": [], "pre_trained": "", "training": ""}
+    described = {name: value for name, value in config.to_dict().items() if name != "architectures"}
+    (folder / "config.json").write_text(json.dumps(described | leftovers))
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY))
+    trial = run(layers=4)
+    write_tokenizer(Path(trial.model.path))
+    source = pretrained.resolve("TinyBERT", folder=tmp_path, offline=True)
+    assert source.here and source.layers() == 2 and source.weight_bytes() > 0
+    trial.models = {"TinyBERT": source}
+    method = TinyBERT(student="TinyBERT", layer_map=(2, 4), inner_epochs=0.5, epochs=0.5)
+    method.check_models(trial.model, trial.models)
+    student = student_of(trial, method)
+    for name, tensor in student.bert.state_dict().items():
+        assert torch.equal(tensor, stored[f"bert.{name}"]), name
+    trained = method.compress(with_states(trial, method))
+    loaded = checkpoint.load(checkpoint.save(trained, tmp_path / "kept"))
+    np.testing.assert_array_equal(predict(loaded, trial.choice), predict(trained, trial.choice))
 
 
 def test_its_classifier_is_drawn_from_the_seed(run):

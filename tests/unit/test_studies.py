@@ -21,8 +21,8 @@ from benchmark.scoring import score_variants
 from methods import checkpoint, encoders, registry
 from methods.fit import fit, steps_of
 from methods.inference import predict
-from methods.pruning.head_removal import predict_without
 from methods.pruning.magnitude import head_magnitude
+from methods.pruning.masked_predictions import predict_without
 from methods.pruning.order import by_layer, surviving_heads
 from methods.pruning.surgery import prune_heads
 from methods.settings import Training

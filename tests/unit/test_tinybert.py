@@ -73,11 +73,18 @@ def test_one_projection_is_shared_learnt_and_taken_off(run):
     def teach(batch):
         return {kind: cached.read(kind, batch.positions) for kind in cached.parts}
 
-    with transformer_distillation(student, teach, cached.parts, seed=1) as loss:
+    padded = []
+    with transformer_distillation(trial, student, teach, cached.parts) as loss:
         assert set(student.state_dict()) - set(names) == {"projection.weight", "projection.bias"}
         before = student.projection.weight.clone()
-        trial.fit(student, loss)
+        fitted = trial.fit(
+            student, lambda model, b: padded.append(b.inputs["input_ids"].numel()) or loss(model, b)
+        )
         assert not torch.equal(student.projection.weight, before)
+    # 32 x 32, of the embeddings and two layers at every token, there and back.
+    projected = 3 * sum(padded) * 3 * 2 * 32 * 32
+    assert trial.cost.flops == pytest.approx(fitted.cost.flops + projected, rel=1e-9)
+    assert trial.cost.tokens == fitted.cost.tokens
     assert list(student.state_dict()) == names
 
 
@@ -103,7 +110,7 @@ def test_a_narrower_student_follows_the_mapped_layers_through_the_projection(run
         return states, scores
 
     (own, own_scores), (theirs, their_scores) = looked_at(student), looked_at(teacher)
-    with transformer_distillation(student, live.states, live.parts, seed=1) as loss:
+    with transformer_distillation(trial, student, live.states, live.parts) as loss:
         projected = torch.stack([student.projection(state) for state in own], dim=1)
         hidden = hidden_loss(projected, torch.stack([theirs[layer] for layer in (0, 1, 4)], dim=1), mask)
         mapped = torch.stack([their_scores[layer] for layer in (0, 3)], dim=1)
@@ -134,6 +141,8 @@ def test_the_first_stage_brings_states_nearer_and_the_second_outputs(run, monkey
     assert near < 0.7 * far
     assert how["schedule"](3, 10, 0.1) == 1.0, "the first stage runs at a constant rate"
     assert "schedule" not in then
+    # The second stage has the order and dropout masks of a method that trains once.
+    assert (how["draw"], then["draw"]) == (1, 0)
     assert (how["training"].epochs, how["training"].learning_rate) == (12, 3e-3)
     assert not hasattr(student, "projection")
     assert trial.cost.steps == 4 * 32
@@ -255,6 +264,14 @@ def test_a_language_model_knows_the_sentences_of_a_pair(run, monkeypatch):
     assert asked
     for inputs in asked:  # Ones on tokens, zeros on padding.
         assert torch.equal(inputs["token_type_ids"], inputs["attention_mask"])
+
+
+def test_a_language_model_in_half_precision_is_read_as_fp32(run):
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    guesser = BertForMaskedLM(BertConfig(vocab_size=50, max_position_embeddings=64, **shape)).bfloat16()
+    trial = with_model(run(), guesser, "guesser")
+    model = augmentation._language_model(trial.models["guesser"])
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
 def test_an_encoder_without_a_head_proposes_nothing(run):

@@ -6,19 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bottleneck_berts import strategies
 from study_records import TASK, Made, broken, check_files, right, rows, study, sweep
 
 from benchmark.grid import expand
 from benchmark.load import load_sweep
 from methods.compact.mobilebert.mobilebert import MobileBert
 from methods.compact.mobilebert.mobilebert_transfer import MobileBertTransfer
-from methods.compact.mobilebert.operations import operations, strategies
+from methods.compact.mobilebert.operations import operations
 from methods.pretraining.report import wilson
 from methods.studies.transfer_strategies import TransferStrategies
 from reports.board import MethodFacts
 from reports.decisions import RESULT
 from reports.studies import transfer_strategies as reporting
-from reports.studies.taught import how
+from reports.studies.taught import strategy_in_words
 
 DRAWS = 300
 SMOKE = MobileBertTransfer(preset="smoke")
@@ -39,7 +40,7 @@ class World:
         return facts
 
     def run(self, pair: MobileBertTransfer, seeds=(1, 2, 3), entropy: float = 7.0, **fields) -> str:
-        facts, lost = self.plan(pair, **fields), LOST.get(how(pair.model_dump()), 0)
+        facts, lost = self.plan(pair, **fields), LOST.get(strategy_in_words(pair.model_dump()), 0)
         for seed in seeds:
             rng = np.random.default_rng(seed)
             # pkt's seeds differ among themselves, the others' from pkt's by a few examples more or fewer.
@@ -80,16 +81,16 @@ def told(pair: MobileBertTransfer, percent: int, entropy: float) -> dict:
 
 
 def test_names_are_those_of_the_variants_the_method_knows():
-    names = [how(pair.model_dump(mode="json")) for pair in strategies(SMOKE).values()]
+    names = [strategy_in_words(pair.model_dump(mode="json")) for pair in strategies(SMOKE).values()]
     assert sorted(names) == sorted(reporting.WANTED)
     more = {"lower": "frozen", "feature_maps": "decomposed", "alpha": 0.7}
-    named = how(SMOKE.model_copy(update=more).model_dump())
+    named = strategy_in_words(SMOKE.model_copy(update=more).model_dump())
     assert named == "pkt, lower layers frozen, decomposed feature maps, alpha 0.7"
 
 
 def test_all_strategies_are_compared_with_pkt():
     world = World()
-    labels = {how(pair.model_dump()): world.run(pair) for pair in strategies(SMOKE).values()}
+    labels = {strategy_in_words(pair.model_dump()): world.run(pair) for pair in strategies(SMOKE).values()}
     findings = world.report()
     page = check_files(findings, "transfer-strategies")
     text, tasks = findings.conclusion
@@ -186,14 +187,14 @@ def test_the_sweep_that_comes_along_has_every_strategy_with_equal_steps_and_one_
     smoke = [pair for pair in taught if pair.preset == "smoke" and pair.teacher == teacher]
     shapes = [work.shape for work in strategies(smoke[0]).values()]
     compared = [pair for pair in smoke if pair.shape in shapes]
-    assert sorted(how(pair.model_dump()) for pair in compared) == sorted(reporting.WANTED)
+    assert sorted(strategy_in_words(pair.model_dump()) for pair in compared) == sorted(reporting.WANTED)
     assert len({pair.total_steps for pair in smoke}) == 1
-    assert [how(pair.model_dump()) for pair in taught if not pair.preset] == ["pkt"]
+    assert [strategy_in_words(pair.model_dump()) for pair in taught if not pair.preset] == ["pkt"]
 
 
 def test_the_sweep_that_comes_along_has_a_student_of_every_operation_and_a_control_of_its_teacher():
     taught = [method.pair for method in of_the_sweep() if method.pair.preset == "smoke"]
-    equal = [pair for pair in taught if how(pair.model_dump()) == "pkt"]
+    equal = [pair for pair in taught if strategy_in_words(pair.model_dump()) == "pkt"]
     assert len({pair.total_steps for pair in equal}) == 1
     wanted = operations(MobileBertTransfer())
     found: dict[str, list[MobileBertTransfer]] = {

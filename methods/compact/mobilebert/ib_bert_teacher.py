@@ -71,7 +71,7 @@ class IbBertTeacher(
         progress = pretrain(run, model, pretraining_loss, stream(text, self), self, flops=model.flops())
         found = held_out(model, pretraining_loss, stream(text, self, held_out=True), bf16=run.bf16)
         run.notes["pretraining"] = facts = summary(progress, text, found)
-        save(model, {name: value for name, value in facts.items() if name != "curve"}, folder)
+        save(model, facts, folder)
         save_tokenizer(text, self, folder / "model")
 
     def configuration(self, vocabulary: int) -> BottleneckBertConfig:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -65,6 +64,7 @@ class MobileBert(
             BadInput: the encoder is of another kind.
         """
         from methods.compact.mobilebert.configuration import BottleneckBertConfig
+        from methods.pretraining.report import read_summary
 
         model = run.pretrained()
         if not isinstance(model.config, BottleneckBertConfig):
@@ -73,8 +73,7 @@ class MobileBert(
                 "name a checkpoint such as google/mobilebert-uncased"
             )
         for work in self.prerequisites():
-            summary = run.results[work.name] / "summary.json"
-            run.notes["pretraining"] = json.loads(summary.read_text())
+            run.notes["pretraining"] = read_summary(run.results[work.name])
         run.fit(
             model,
             training=run.training.override(

@@ -103,7 +103,18 @@ class BottleneckBertModel(BottleneckBertPreTrainedModel):
         token_type_ids: Tensor | None = None,
         output_hidden_states: bool = False,
     ) -> BaseModelOutputWithPooling:
-        """Encode ids of shape (batch, tokens); hidden states are the embeddings' and each block's."""
+        """Encode a batch.
+
+        Args:
+            input_ids: shape (batch, tokens).
+            attention_mask: 1 for real tokens, shape (batch, tokens); by default all are.
+            token_type_ids: shape (batch, tokens); by default 0.
+            output_hidden_states: whether to keep the embeddings' output and each block's.
+
+        Returns:
+            `last_hidden_state`, shape (batch, tokens, hidden); `pooler_output`, shape (batch, hidden); where
+            asked for `hidden_states`, one more than there are blocks.
+        """
         embedded = self.embeddings(input_ids, attention_mask, token_type_ids)
         mask = additive(attention_mask, embedded.dtype)
         outputs = [hidden for hidden, _ in self.encoder(embedded, mask, every=output_hidden_states)]
@@ -125,7 +136,18 @@ class BottleneckBertModel(BottleneckBertPreTrainedModel):
         *,
         layers: int | None = None,
     ) -> list[Feature]:
-        """Return output and attention scores of each of the first `layers` blocks; the rest is not run."""
+        """Run the first `layers` blocks, by default all, and no more.
+
+        Args:
+            input_ids: shape (batch, tokens).
+            attention_mask: 1 for real tokens, shape (batch, tokens); by default all are.
+            token_type_ids: shape (batch, tokens); by default 0.
+            layers: how many blocks.
+
+        Returns:
+            Of each block its output, shape (batch, tokens, hidden), and its attention scores, after the mask
+            and before the softmax, shape (batch, heads, tokens, tokens).
+        """
         hidden = self.embeddings(input_ids, attention_mask, token_type_ids)
         mask = additive(attention_mask, hidden.dtype)
         seen = self.encoder(hidden, mask, layers=layers, with_scores=True)

@@ -58,18 +58,6 @@ def operations(pair: MobileBertTransfer) -> dict[str, MobileBertTransfer]:
     return found
 
 
-def strategies(pair: MobileBertTransfer) -> dict[str, MobileBertTransfer]:
-    """Vary how a pair's student is taught: each strategy, and `pkt` without one of its parts."""
-    found = {name: _changed(pair, strategy=name) for name in ("akt", "jkt", "pkt", "none")}
-    without: dict[str, dict[str, object]] = {
-        "feature-maps": {"feature_maps": "none"},
-        "attention": {"attention": False},
-        "mlm-distillation": {"alpha": 1.0},
-        "bottleneck": {"bottleneck": False},
-    }
-    return found | {f"pkt-without-{name}": _changed(pair, **fields) for name, fields in without.items()}
-
-
 def _changed(pair: MobileBertTransfer, **fields: object) -> MobileBertTransfer:
     """The pair with other fields, validated anew; `teacher` is a change of its fields."""
     plain = pair.model_dump()

@@ -38,18 +38,14 @@ def check_pair(student: BottleneckBertConfig, teacher: BottleneckBertConfig) -> 
 
 
 @torch.no_grad()
-def adopt(student: BottleneckBertForPreTraining, teacher: BottleneckBertForPreTraining) -> list[str]:
+def adopt(student: BottleneckBertForPreTraining, teacher: BottleneckBertForPreTraining) -> None:
     """Start the student's embeddings and heads from the teacher's, as the published code does.
 
     All variables outside the encoder that both have are copied. A normalisation is copied only where both
     are of one kind: the gain of a LayerNorm means nothing to a NoNorm.
-
-    Returns:
-        The names of the copied tensors.
     """
     same_norm = student.config.normalization_type == teacher.config.normalization_type
     theirs = dict(teacher.named_parameters())
-    copied = []
     for name, parameter in student.named_parameters():
         outside = not name.startswith("mobilebert.encoder.")
         if (
@@ -58,5 +54,3 @@ def adopt(student: BottleneckBertForPreTraining, teacher: BottleneckBertForPreTr
             and (same_norm or not name.startswith("mobilebert.embeddings.LayerNorm"))
         ):
             parameter.copy_(theirs[name])
-            copied.append(name)
-    return copied

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,15 @@ from transformers.initialization import no_init_weights
 from methods import checkpoint
 from methods.compact.mobilebert.model import BottleneckBertForPreTraining
 from methods.pretraining.heads import HEADS
+from methods.pretraining.report import write_summary
 from tasks.errors import BadInput
 
 
 def save(model: BottleneckBertForPreTraining, facts: dict[str, Any], folder: Path) -> None:
-    """Write the encoder to `folder/model`, its heads beside it, and the facts to `summary.json`."""
+    """Write the encoder to `folder/model`, its heads beside it, and the facts without the curve."""
     checkpoint.save(model.mobilebert, folder / "model")
     save_file({name: tensor.contiguous() for name, tensor in model.cls.state_dict().items()}, folder / HEADS)
-    (folder / "summary.json").write_text(json.dumps(facts))
+    write_summary(facts, folder)
 
 
 def load(folder: Path) -> BottleneckBertForPreTraining:

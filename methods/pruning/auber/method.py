@@ -9,19 +9,21 @@ from pydantic import Field, model_validator
 
 from methods.method import Method
 from methods.pruning.auber.presets import PRESETS, Metric, MiniDev, Name, Norm, Preset, State, Trainer
-from methods.pruning.whole_layers import WholeLayers
-from methods.settings import Precision, Rate, Training
+from methods.pruning.partly_shared_layers import RefusesPartlySharedLayers
+from methods.settings import Precision, Rate, Training, require_one_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from methods.run import Run
 
+EPOCHS = 3.0
+"""Of the fine-tuning after each layer, where nothing is said (official code)."""
 _TYPICAL_LAYERS = 12
 
 
 class Auber(
-    WholeLayers,
+    RefusesPartlySharedLayers,
     Method,
     name="auber",
     family="pruning",
@@ -94,8 +96,7 @@ class Auber(
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
-        if self.epochs is not None and self.steps is not None:
-            raise ValueError("give epochs or steps, not both")
+        require_one_length(self.epochs, self.steps)
         return self
 
     def resolved(self) -> Preset:
@@ -108,7 +109,7 @@ class Auber(
         """Settings of the fine-tuning after a layer, from the sweep's."""
         official = self.resolved().trainer == "official"
         return training.override(
-            epochs=self.epochs or 3.0,
+            epochs=self.epochs or EPOCHS,
             learning_rate=self.learning_rate,
             **({"batch_size": 32, "warmup": 0.0, "weight_decay": 0.0} if official else {}),
         )
@@ -119,7 +120,7 @@ class Auber(
         150 episodes meet about 200 masks; each takes a third of a forward pass over an eighth as many
         examples as train′ has: about as much as three epochs of training.
         """
-        tuning = 0.3 if self.steps else (self.epochs or 3.0) / 3
+        tuning = 0.3 if self.steps else (self.epochs or EPOCHS) / 3
         return _TYPICAL_LAYERS * (self.episodes / 150 + tuning)
 
     def compress(self, run: Run) -> PreTrainedModel:

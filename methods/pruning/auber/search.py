@@ -58,7 +58,7 @@ class Search:
         """
         run = self.run
         model = run.start()
-        depth = len(encoders.layers(model))
+        depth, had = len(encoders.layers(model)), encoders.kept_heads(model)
         path = "whole" if masked.why_not_by_parts(model) else "shared"
         saved = self.progress.layers()
         if saved is None:
@@ -81,11 +81,9 @@ class Search:
                 "told": self.told,
             }
             self.progress.end_layer(row, model, state)
-        kept = encoders.kept_heads(model)
-        everything = range(model.config.num_attention_heads)
         run.notes |= {
-            "kept_heads": kept,
-            "removed_heads": [[head for head in everything if head not in heads] for heads in kept],
+            "kept_heads": encoders.kept_heads(model),
+            "removed_heads": encoders.removed_heads(model, had),
             "layers": self.layers,
             "evaluations": sum(layer["evaluations"] for layer in self.layers),
             "reward_metric": self.metric,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
@@ -94,10 +93,11 @@ class Albert(
 
     def compress(self, run: Run) -> PreTrainedModel:
         """Return the fine-tuned model."""
+        from methods.pretraining.report import read_summary
+
         model = run.pretrained()
         if isinstance(self.pretrained, PretrainedEncoder):
-            summary = run.results[self.pretrained.name] / "summary.json"
-            run.notes["pretraining"] = json.loads(summary.read_text())
+            run.notes["pretraining"] = read_summary(run.results[self.pretrained.name])
         training, steps = run.training, None
         if self.preset == "paper":
             recipe = PAPER[run.task.name]

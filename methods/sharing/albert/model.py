@@ -21,6 +21,7 @@ from transformers.models.bert.modeling_bert import (
 )
 
 from methods.sharing.groups import groups_of
+from methods.sharing.ties import share_by_group
 
 Share = Literal["all", "attention", "ffn", "none"]
 """What the layers of a group have in common.
@@ -92,11 +93,12 @@ class CompactAlbertForSequenceClassification(BertForSequenceClassification):
 def tie(stack: nn.ModuleList, share: str, groups: int) -> None:
     """Make the layers of a group one, wholly or in part, in place; the group's first layer stays."""
     assignment = groups_of(len(stack), groups)
+    if share == "all":
+        share_by_group(stack, assignment)
+        return
     for position, group in enumerate(assignment):
         first = stack[assignment.index(group)]
-        if share == "all":
-            stack[position] = first
-        elif share == "attention":
+        if share == "attention":
             stack[position].attention = first.attention
         elif share == "ffn":
             stack[position].intermediate = first.intermediate

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from methods.pretrained import Source
 
 
-class WholeLayers:
+class RefusesPartlySharedLayers:
     """Mix-in of what removes heads or neurons: refuses layers that share only one of their parts."""
 
     def check_models(self, model: Source, models: Mapping[str, Source]) -> None:
