@@ -11,6 +11,8 @@ from reports.statistics.verdicts import Verdict
 
 START_MODEL = "finetune"
 """Label of the fine-tuned model that pruning and distillation start from, whatever the baseline is."""
+OVERALL = "overall"
+"""Stands for the task in rows over all tasks; no task has this name."""
 
 
 class _Plain(BaseModel):
@@ -183,6 +185,16 @@ class Row(_Plain):
     """95 % interval of the rank by mean."""
     link: str = ""
     """The row's MLflow run, where there is a server."""
+
+    @property
+    def p(self) -> float | None:
+        """Of the test that decides, uncorrected; None without a comparison or with a single seed."""
+        return self.tests.get("combined", {}).get("p")
+
+    @property
+    def p_adjusted(self) -> float | None:
+        """The same, corrected in the row's family; None where there is no verdict."""
+        return self.tests.get("combined", {}).get("p_adjusted")
 
 
 class Missing(_Plain):

@@ -1,18 +1,23 @@
-"""Comparisons with the baseline: paired by seed, tested, judged in their families."""
+"""Comparisons of rows: paired by seed, tested, judged in their families."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from reports.board import Missing
 from reports.evidence import Cell, Evidence
 from reports.metrics import Floats
 from reports.statistics import combined, power
 from reports.statistics.paired import Estimate, across, bootstrap, estimate, mcnemar, sign_flip, t_test
 from reports.statistics.verdicts import Case, Judged, judge
+from reports.withheld import why_withheld, why_withheld_overall
+
+Key = TypeVar("Key", bound=Hashable)
+"""Whatever a family's comparisons are told apart by."""
 
 
 @dataclass(frozen=True)
@@ -94,16 +99,64 @@ def overall(tasks: Sequence[Comparison], margin: float, withheld: str) -> Compar
     )
 
 
-def judge_overall(comparisons: dict[str, Comparison]) -> dict[str, Judged]:
-    """Judge the overall comparisons, Holm over the methods that get a verdict."""
+@dataclass(frozen=True)
+class RowComparison:
+    """A row against another one.
+
+    Attributes:
+        cells: by task; a task on which they share no seed is absent.
+        withheld: for every task why there is no verdict; empty where there is one.
+        overall: over the averaged tasks; None unless there is a cell for each.
+        withheld_overall: why there is no verdict on that; empty when there is one.
+    """
+
+    cells: dict[str, Comparison]
+    withheld: dict[str, str]
+    overall: Comparison | None
+    withheld_overall: str
+
+
+def compare_rows(
+    own: str,
+    base: str,
+    evidence: Mapping[str, Evidence],
+    missing: Sequence[Missing],
+    averaged: Sequence[str],
+    margin: float,
+) -> RowComparison:
+    """Compare two rows on every task and over the averaged ones.
+
+    Args:
+        own: label of the row.
+        base: label of the row it is compared with.
+        evidence: all runs by task.
+        missing: trials without a record.
+        averaged: tasks the overall comparison is over.
+        margin: its equivalence margin in points.
+    """
+    cells: dict[str, Comparison] = {}
+    withheld: dict[str, str] = {}
+    for task, of_task in evidence.items():
+        why = why_withheld(own, base, of_task, missing)
+        cell = compare(of_task.cells[own], of_task.cells[base], of_task, why)
+        if cell is not None:
+            cells[task], why = cell, cell.withheld
+        withheld[task] = why
+    why = why_withheld_overall({task: withheld[task] for task in averaged})
+    if not averaged or any(task not in cells for task in averaged):
+        return RowComparison(cells, withheld, None, why)
+    average = overall([cells[task] for task in averaged], margin, why)
+    return RowComparison(cells, withheld, average, average.withheld)
+
+
+def judge_overall(comparisons: Mapping[Key, Comparison]) -> dict[Key, Judged]:
+    """Judge the overall comparisons, Holm over the rows that get a verdict."""
     family = {key: c for key, c in comparisons.items() if not c.withheld}
     return dict(zip(family, judge([c.case for c in family.values()], "holm"), strict=True))
 
 
-def judge_cells(
-    comparisons: dict[tuple[str, str], Comparison],
-) -> tuple[dict[tuple[str, str], Judged], dict[tuple[str, str], Judged]]:
-    """Judge method x task cells twice: Benjamini-Hochberg, and strictly by Holm."""
+def judge_cells(comparisons: Mapping[Key, Comparison]) -> tuple[dict[Key, Judged], dict[Key, Judged]]:
+    """Judge row x task cells twice: Benjamini-Hochberg, and strictly by Holm."""
     family = {key: c for key, c in comparisons.items() if not c.withheld}
     cases = [c.case for c in family.values()]
     return (
@@ -120,7 +173,7 @@ def facts(c: Comparison) -> dict[str, Any]:
         "median_delta": float(np.median(c.differences)) if len(c.differences) else None,
         "tests": tests(c),
     }
-    if e.seeds is None:
+    if e.seed_variance is None:
         _, half = bootstrap(e)
         return fields | {"ci": (e.mean - half, e.mean + half)}
     half = combined.half_width(e, 0.025)
@@ -140,19 +193,19 @@ def tests(c: Comparison) -> dict[str, dict[str, Any]]:
     e = c.estimate
     p, half = bootstrap(e)
     named: dict[str, dict[str, Any]] = {
-        "bootstrap": {"p": p, "ci": [e.mean - half, e.mean + half], "variance": e.drawn}
+        "bootstrap": {"p": p, "ci": [e.mean - half, e.mean + half], "variance": e.example_variance}
     }
-    if e.seeds is None:
+    if e.seed_variance is None:
         reason = "one seed"
         named |= {name: {"p": None, "reason": reason} for name in ("combined", "equivalence", "t_test")}
     else:
-        t_half = -float(stdtrit(e.df, 0.025)) * e.seeds**0.5
+        t_half = -float(stdtrit(e.df, 0.025)) * e.seed_variance**0.5
         named |= {
             "combined": {
                 "p": combined.p_value(e),
                 "df": e.df,
-                "variance_seeds": e.seeds,
-                "variance_examples": e.examples,
+                "variance_seeds": e.seed_variance,
+                "variance_examples": e.residual_example_variance,
             },
             "equivalence": {"p": combined.equivalence(e, c.margin), "margin": c.margin},
             "t_test": {"p": t_test(e), "df": e.df, "ci": [e.mean - t_half, e.mean + t_half]},

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from reports.board import TaskFacts
 from reports.decisions import Decisions
 from reports.metrics import METRICS, Floats
-from reports.record import Record
+from reports.record import Record, trial_name
 from reports.statistics.replicates import generator, replicate
 
 
@@ -85,7 +85,8 @@ def gather(
         own = decisions(records[label][seed]).in_order()
         first = first or own
         if not own.same_examples(first):
-            raise ValueError(f"{label}, {task.name}, seed {seed} was scored on other examples than {runs[0]}")
+            one, other = (trial_name(name, task.name, number) for name, number in ((label, seed), runs[0]))
+            raise ValueError(f"{one} was scored on other examples than {other}")
         predicted.append(own.classes)
     assert first is not None
     labels, classes = first.labels, first.count

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
-from reports.board import Leaderboard, Links, MethodFacts, Missing, Row, SweepFacts
-from reports.comparisons import Comparison, compare, judge_cells, judge_overall
-from reports.comparisons import overall as compare_overall
+from reports.board import OVERALL, Leaderboard, Links, MethodFacts, Row, SweepFacts
+from reports.comparisons import RowComparison, compare_rows, judge_cells, judge_overall
 from reports.decisions import Decisions
 from reports.evidence import Evidence
 from reports.predictions import Predictions
 from reports.record import Failure, Latency, Record
-from reports.rows import Judgement, cell_row, overall_row, ranked, why_withheld, why_withheld_overall
+from reports.rows import Judgement, cell_row, overall_row, ranked
 from reports.statistics.replicates import REPLICATES
-from reports.statistics.verdicts import Judged
-from reports.trials import Key, averaged_tasks, by_trial, evidence_by_task, missing_trials
+from reports.trials import averaged_tasks, by_trial, evidence_by_task, missing_trials
 
 
 def build(
@@ -37,27 +34,29 @@ def build(
         predictions: reads a record's predictions.
         sweep: what was to be run; every label x task gets a row, with or without records.
         failures: why trials have no record; where several name one trial, the last to end counts.
-        latencies: measurements, found by the signature of each row's first seed.
+        latencies: measurements of one machine and setting, found by the signature of each row's first seed.
         links: MLflow runs by (label, task); the task of an overall row is `overall`.
         notes: sentences that must stand on top, such as which data and model these are.
         replicates: draws of the bootstrap over examples.
 
     Raises:
-        ValueError: the baseline is not among the methods, two records claim one trial, or runs of a task were
-            scored on different examples.
+        ValueError: the baseline is not among the methods, two records claim one trial, runs of a task were
+            scored on different examples, or latencies are of several machines or settings.
     """
     if sweep.baseline not in {m.label for m in sweep.methods}:
         raise ValueError(f"the baseline {sweep.baseline!r} is not among the methods of the sweep")
+    _check_latencies(latencies)
     trials = by_trial(records, sweep)
     missing = missing_trials(trials, sweep, failures)
     evidence = evidence_by_task(trials, sweep, lambda record: Decisions.of(predictions(record)), replicates)
     averaged, left_out = averaged_tasks(evidence, sweep)
-    cells = _compare_cells(evidence, sweep, missing)
-    totals = _compare_overall(cells, averaged, sweep)
-    by_bh, by_holm = judge_cells(cells)
-    by_method = judge_overall(totals)
+    compared = {
+        method.label: compare_rows(method.label, sweep.baseline, evidence, missing, averaged, sweep.margin)
+        for method in sweep.methods
+        if method.label != sweep.baseline
+    }
+    judgements = _judge(compared, sweep)
     links = links or {}
-    timed = _one_machine(latencies, trials.values())
 
     rows = []
     for task in sweep.tasks:
@@ -66,13 +65,8 @@ def build(
                 method,
                 evidence[task.name],
                 sweep,
-                Judgement(
-                    cells.get((method.label, task.name)),
-                    by_bh.get((method.label, task.name)),
-                    by_holm.get((method.label, task.name)),
-                    why_withheld(method.label, evidence[task.name], sweep, missing),
-                ),
-                timed,
+                judgements[method.label, task.name],
+                latencies,
                 links.get((method.label, task.name), ""),
             )
             for method in sweep.methods
@@ -92,46 +86,32 @@ def build(
         machines=_machines(trials.values()),
         averaged=averaged,
         left_out=left_out,
-        overall=_overall_rows(rows, totals, by_method, [evidence[t] for t in averaged], sweep, links),
+        overall=_overall_rows(rows, judgements, [evidence[t] for t in averaged], sweep, links),
         rows=rows,
         missing=missing,
     )
 
 
-def _compare_cells(
-    evidence: dict[str, Evidence], sweep: SweepFacts, missing: Sequence[Missing]
-) -> dict[Key, Comparison]:
-    found = {}
-    for name, of_task in evidence.items():
-        base = of_task.cells[sweep.baseline]
-        for label, cell in of_task.cells.items():
-            if label == sweep.baseline:
-                continue
-            withheld = why_withheld(label, of_task, sweep, missing)
-            if comparison := compare(cell, base, of_task, withheld):
-                found[label, name] = comparison
-    return found
-
-
-def _compare_overall(
-    cells: dict[Key, Comparison], tasks: Sequence[str], sweep: SweepFacts
-) -> dict[str, Comparison]:
-    found = {}
-    for method in sweep.methods:
-        parts = {t: cells[method.label, t] for t in tasks if (method.label, t) in cells}
-        if tasks and len(parts) == len(tasks):
-            found[method.label] = compare_overall(
-                list(parts.values()),
-                sweep.margin,
-                why_withheld_overall({t: c.withheld for t, c in parts.items()}),
-            )
+def _judge(compared: dict[str, RowComparison], sweep: SweepFacts) -> dict[tuple[str, str], Judgement]:
+    """What became of every row's comparison, by label and by task or `overall`."""
+    by_bh, by_holm = judge_cells(
+        {(label, task): cell for label, rows in compared.items() for task, cell in rows.cells.items()}
+    )
+    by_row = judge_overall({label: rows.overall for label, rows in compared.items() if rows.overall})
+    none = Judgement(None, None, None, "the baseline")
+    found = {(sweep.baseline, name): none for name in (OVERALL, *(task.name for task in sweep.tasks))}
+    for label, rows in compared.items():
+        for task, why in rows.withheld.items():
+            key = label, task
+            found[key] = Judgement(rows.cells.get(task), by_bh.get(key), by_holm.get(key), why)
+        judged = by_row.get(label)
+        found[label, OVERALL] = Judgement(rows.overall, judged, judged, rows.withheld_overall)
     return found
 
 
 def _overall_rows(
     rows: Sequence[Row],
-    totals: dict[str, Comparison],
-    judged: dict[str, Judged],
+    judgements: dict[tuple[str, str], Judgement],
     evidence: Sequence[Evidence],
     sweep: SweepFacts,
     links: Links,
@@ -142,23 +122,16 @@ def _overall_rows(
 
     def row(method: MethodFacts) -> Row:
         own = {r.task: r for r in rows if r.label == method.label and r.task in tasks}
-        withheld = why_withheld_overall({t: own[t].reason if own[t].verdict == "none" else "" for t in tasks})
-        verdict = judged.get(method.label)
-        judgement = Judgement(totals.get(method.label), verdict, verdict, withheld)
-        link = links.get((method.label, "overall"), "")
-        return overall_row(method, [own[t] for t in tasks], sweep, judgement, link)
+        key = method.label, OVERALL
+        return overall_row(method, [own[t] for t in tasks], sweep, judgements[key], links.get(key, ""))
 
     return ranked([row(m) for m in sweep.methods], evidence, sweep)
 
 
-def _one_machine(latencies: Sequence[Latency], trials: Iterable[dict[int, Record]]) -> list[Latency]:
-    """Keep the measurements of the one machine and setting that timed most models of the sweep."""
-    known = {r.model.signature for seeds in trials for r in seeds.values() if r.model}
-    settings = Counter((m.machine, m.precision, m.length) for m in latencies if m.signature in known)
-    if not settings:
-        return []
-    chosen = min(settings, key=lambda s: (-settings[s], s))
-    return [m for m in latencies if (m.machine, m.precision, m.length) == chosen]
+def _check_latencies(latencies: Sequence[Latency]) -> None:
+    found = sorted({f"{m.machine}, {m.precision}, {m.length} tokens" for m in latencies})
+    if len(found) > 1:
+        raise ValueError(f"latencies are never compared across machines and settings: {'; '.join(found)}")
 
 
 def _machines(trials: Iterable[dict[int, Record]]) -> list[str]:

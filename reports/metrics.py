@@ -13,25 +13,19 @@ from reports.record import Collapse
 Floats = NDArray[np.float64]
 
 
-def confusion(labels: NDArray, predictions: NDArray, classes: int, weights: Floats | None = None) -> Floats:
+def confusion(labels: NDArray, predictions: NDArray, classes: int) -> Floats:
     """Count (gold, predicted) pairs.
 
     Args:
         labels: gold class ids, shape (n,).
         predictions: predicted class ids, shape (n,).
         classes: number of classes c.
-        weights: example weights, shape (n,) or (r, n) for r replicates; ones when absent.
 
     Returns:
-        Counts of shape (c, c) or (r, c, c); rows are gold classes.
+        Counts of shape (c, c); rows are gold classes.
     """
     cell = np.asarray(labels, dtype=np.int64) * classes + np.asarray(predictions, dtype=np.int64)
-    if weights is None:
-        return np.bincount(cell, minlength=classes * classes).reshape(classes, classes).astype(float)
-    one_hot = np.zeros((len(cell), classes * classes))
-    one_hot[np.arange(len(cell)), cell] = 1.0
-    counts = np.asarray(weights, dtype=float) @ one_hot
-    return counts.reshape(*np.shape(weights)[:-1], classes, classes)
+    return np.bincount(cell, minlength=classes * classes).reshape(classes, classes).astype(float)
 
 
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
@@ -81,9 +75,10 @@ def score(labels: NDArray, logits: NDArray, metrics: Iterable[str]) -> dict[str,
 
 def cross_entropy(labels: NDArray, logits: NDArray) -> float:
     """Mean cross-entropy in nats of logits of shape (n, c) against labels of shape (n,)."""
-    shifted = np.asarray(logits, dtype=float) - logits.max(axis=1, keepdims=True)
-    normaliser = np.log(np.exp(shifted).sum(axis=1))
-    return float((normaliser - shifted[np.arange(len(labels)), labels]).mean())
+    from scipy.special import log_softmax
+
+    likelihoods = log_softmax(np.asarray(logits, dtype=float), axis=1)
+    return -float(likelihoods[np.arange(len(labels)), labels].mean())
 
 
 def collapse(labels: NDArray, logits: NDArray, primary: str) -> Collapse:

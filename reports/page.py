@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from reports.board import Leaderboard, Row
+from reports.board import Leaderboard
 from reports.names import short_names
 from reports.plots import FAMILIES, inline
+from reports.sentences import sentence
 from reports.sparks import change_scale, forest, score_scale, strip
-from reports.statistics.verdicts import signed
+from reports.statistics.verdicts import MARKS, rounded_p, signed
 from reports.tables import millions, when
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-MARKS = {"better": "▲", "worse": "▼", "equivalent": "=", "within noise": "~", "none": "·"}
 MOST_SENTENCES = 4
 """Rows within noise that get a sentence each; more of them share one."""
 METRICS = {"accuracy": "accuracy", "f1": "F1", "matthews": "Matthews correlation"}
@@ -53,34 +53,13 @@ def to_html(board: Leaderboard, figures: Mapping[str, str]) -> str:
             timed=next((row.latency for row in board.rows if row.latency), None),
             cells=cells,
             figures={name: Markup(inline(svg, name)) for name, svg in figures.items()},
-            sentences=[(row, sentence(row, board)) for row in apart],
+            sentences=[(row, sentence(row, board.sweep.baseline)) for row in apart],
             together=[names[row.label] for row in together],
             papers={m.label: m.paper for m in board.sweep.methods},
             titles={task.name: task.short_name for task in board.sweep.tasks},
             families=[f for f in FAMILIES if any(m.family == f for m in board.sweep.methods)],
         )
     )
-
-
-def sentence(row: Row, board: Leaderboard) -> str:
-    """Say in plain words what became of a method over all tasks."""
-    if row.delta is None or row.ci is None:
-        return row.reason
-    low, high = (signed(x) for x in row.ci)
-    noise = f"cannot be told from {board.sweep.baseline}: the change could be {low} to {high}"
-    if row.reason.startswith("depends on"):
-        noise += f", and it {row.reason.partition(';')[0]}"
-    elif row.ci[0] * row.ci[1] > 0:
-        noise += "; on its own that would count, among all comparisons it does not"
-    said = {
-        "better": f"gains {abs(row.delta):.1f} points ({low} to {high}).",
-        "worse": f"loses {abs(row.delta):.1f} points ({low} to {high}).",
-        "equivalent": f"is as good as {board.sweep.baseline} to within {row.margin:g} points "
-        f"({low} to {high}).",
-        "within noise": f"{noise}.",
-        "none": f"gets no verdict. {row.reason[:1].upper()}{row.reason[1:]}.",
-    }
-    return said[row.verdict]
 
 
 def number(value: float | None, places: int = 1, unit: str = "") -> str:
@@ -107,11 +86,9 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def p_text(p: float | None) -> str:
-    """Format a p-value."""
-    if p is None:
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+def p_value(p: float | None) -> str:
+    """Format a p-value; a dash where there is none."""
+    return "–" if p is None else rounded_p(p)
 
 
 def minus(text: str) -> str:
@@ -141,7 +118,7 @@ def _environment() -> Environment:
         "number": number,
         "scaled": scaled,
         "duration": duration,
-        "p": p_text,
+        "p": p_value,
         "signed": lambda value: "–" if value is None else minus(signed(value)),
         "minus": minus,
         "breakable": breakable,

@@ -9,6 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 FailureKind = Literal["timeout", "oom", "diverged", "error", "node_lost", "prerequisite"]
 
 
+def trial_name(label: str, task: str, seed: int) -> str:
+    """Name a trial as progress, logs and MLflow show it, e.g. `kd:layers=3.rte.1`."""
+    return f"{label}.{task}.{seed}"
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -19,6 +24,11 @@ class File(_Frozen):
     path: str
     size: int
     sha256: str
+
+    @property
+    def attempt(self) -> str:
+        """The attempt that wrote it: the first folder of its path."""
+        return self.path.split("/", 1)[0]
 
 
 class Parameters(_Frozen):
@@ -131,6 +141,16 @@ class Record(_Frozen):
     """Of all the rest, set by the store: one digit changed in a score is damage too."""
 
     @property
+    def name(self) -> str:
+        """Label, task and seed, see `trial_name`."""
+        return trial_name(self.label, self.task, self.seed)
+
+    @property
+    def result_files(self) -> dict[str, File]:
+        """The files other nodes start from, such as weights, by role."""
+        return {role: file for role, file in self.files.items() if role.startswith("result/")}
+
+    @property
     def collapsed(self) -> bool:
         """Whether its predictions on validation are degenerate."""
         return self.collapse is not None and self.collapse.collapsed
@@ -161,6 +181,11 @@ class Failure(_Frozen):
     """Path or URL of the trial's log."""
     started: float
     ended: float
+
+    @property
+    def name(self) -> str:
+        """Label, task and seed, see `trial_name`."""
+        return trial_name(self.label, self.task, self.seed)
 
 
 class Latency(_Frozen):

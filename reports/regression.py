@@ -156,7 +156,7 @@ def changes(
             was = np.array([old.points((label, seed), task.primary) for seed in own])
             is_ = np.array([new.points((label, seed), task.primary) for seed in own])
             e = estimate(is_ - was, new_draws[:, mine] - old_draws[:, mine])
-            p = None if e.seeds is None else combined.p_value(e)
+            p = None if e.seed_variance is None else combined.p_value(e)
             means = float(was.mean()), float(is_.mean())
             found.append(Change(label, task.name, own, *means, task.margin, e, p))
     tested = [change for change in found if change.p is not None]

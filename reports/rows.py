@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from reports.board import LatencyFacts, MethodFacts, Missing, Row, SweepFacts, TrainingCost
+from reports.board import OVERALL, LatencyFacts, MethodFacts, Row, SweepFacts, TrainingCost
 from reports.comparisons import Comparison, facts
 from reports.evidence import Cell, Evidence
 from reports.record import Latency
@@ -25,7 +25,7 @@ class Judgement:
 
     Attributes:
         comparison: None for the baseline and where no seed is shared.
-        judged: the verdict in the row's family; None where `withheld`, here or in the comparison, says why.
+        judged: the verdict in the row's family; None where `withheld` says why.
         strict: the verdict under Holm.
         withheld: why there is no verdict; empty when there is one.
     """
@@ -34,36 +34,6 @@ class Judgement:
     judged: Judged | None
     strict: Judged | None
     withheld: str
-
-
-def why_withheld(label: str, evidence: Evidence, sweep: SweepFacts, missing: Sequence[Missing]) -> str:
-    """Return why a label gets no verdict on a task; empty where it may get one."""
-    if label == sweep.baseline:
-        return "the baseline"
-    for who, name in ((label, ""), (sweep.baseline, f" of the baseline {sweep.baseline}")):
-        gaps = [m for m in missing if m.label == who and m.task == evidence.task.name]
-        if gaps:
-            listed = ", ".join(f"{m.seed} ({m.kind})" for m in gaps)
-            return f"incomplete: seed{'s' if len(gaps) > 1 else ''} {listed}{name} missing"
-    cell, base = evidence.cells[label], evidence.cells[sweep.baseline]
-    if dead := sorted({*cell.teacher_collapsed, *base.teacher_collapsed}):
-        return f"the start model collapsed ({in_words(dead)})"
-    if 2 * len(base.collapsed) >= len(base.scores):
-        return f"the baseline collapsed ({in_words(base.collapsed)})"
-    return ""
-
-
-def why_withheld_overall(reasons: Mapping[str, str]) -> str:
-    """Return why a label gets no overall verdict, from the reasons by task (empty ones count for nothing)."""
-    given = {task: reason for task, reason in reasons.items() if reason}
-    if len(set(given.values())) == 1 and len(given) == len(reasons):
-        return next(iter(given.values()))
-    return "; ".join(f"{task}: {reason}" for task, reason in given.items())
-
-
-def in_words(seeds: Sequence[int]) -> str:
-    """Name seeds, e.g. `seeds 2, 4`."""
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def cell_row(
@@ -80,7 +50,7 @@ def cell_row(
     scores = list(cell.scores.values())
     others = sorted({name for r in cell.records.values() for name in r.scores} - {task.primary})
     fields = _spread(scores) | _judged(judgement, "bh") | _size(cell, base, task.teacher_parameters)
-    if (c := judgement.comparison) and c.estimate.seeds is not None:
+    if (c := judgement.comparison) and c.estimate.seed_variance is not None:
         fields["seeds_needed"] = power.seeds_needed(c.estimate, task.margin, len(c.seeds))
     timed = _latency(cell, latencies)
     return Row(
@@ -125,7 +95,7 @@ def overall_row(
         fields["reason"] += f" (on {'these' if len(cells) > 1 else 'this'} {_count(len(cells), 'task')})"
     return Row(
         **method.model_dump(exclude={"paper"}),
-        task="overall",
+        task=OVERALL,
         metric="mean of " + ", ".join(f"{row.task} {row.metric}" for row in cells),
         seeds=seeds,
         scores=scores,
@@ -155,7 +125,7 @@ def ranked(rows: Sequence[Row], evidence: Sequence[Evidence], sweep: SweepFacts)
     # Which seeds fail is no accident: the median of those that did not is no rank among whole rows.
     scored = [row for row in rows if row.median is not None and not row.missing]
     places = dict(zip((r.label for r in scored), ranks([r.median or 0.0 for r in scored]), strict=True))
-    complete = [row.label for row in scored if not row.missing]
+    complete = [row.label for row in scored]
     intervals: dict[str, tuple[int, int]] = {}
     if len(sweep.seeds) > 1 and len(complete) > 1:
         found = rank_intervals(
@@ -192,11 +162,7 @@ def _judged(judgement: Judgement, correction: str) -> dict[str, Any]:
         return {"verdict": "none", "strict": "none", "reason": judgement.withheld}
     fields = facts(comparison)
     if judgement.judged is None or judgement.strict is None:
-        return fields | {
-            "verdict": "none",
-            "strict": "none",
-            "reason": judgement.withheld or comparison.withheld,
-        }
+        return fields | {"verdict": "none", "strict": "none", "reason": judgement.withheld}
     adjusted = {"combined": "p_adjusted", "equivalence": "p_equivalent_adjusted"}
     for test, attribute in adjusted.items():
         fields["tests"][test] |= {

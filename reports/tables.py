@@ -82,8 +82,7 @@ def _flat(row: Row, columns: Sequence[str]) -> dict[str, Any]:
     test = row.tests.get
     fields["rank_low"], fields["rank_high"] = row.rank_interval or (None, None)
     fields["ci_low"], fields["ci_high"] = row.ci or (None, None)
-    fields["p"] = test("combined", {}).get("p")
-    fields["p_adjusted"] = test("combined", {}).get("p_adjusted")
+    fields["p"], fields["p_adjusted"] = row.p, row.p_adjusted
     fields["p_t_test"] = test("t_test", {}).get("p")
     fields["p_bootstrap"] = test("bootstrap", {}).get("p")
     fields |= {f"training_{key}": value for key, value in (fields["training"] or {}).items()}

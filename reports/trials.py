@@ -9,7 +9,7 @@ from reports.board import Missing, SweepFacts
 from reports.decisions import Decisions
 from reports.evidence import Evidence, gather
 from reports.record import Failure, Record
-from reports.rows import in_words
+from reports.withheld import in_words
 
 Key = tuple[str, str]
 """Label and task."""
@@ -30,7 +30,7 @@ def by_trial(records: Iterable[Record], sweep: SweepFacts) -> Trials:
             continue
         seeds = trials[record.label, record.task]
         if record.seed in seeds:
-            raise ValueError(f"two records for {record.label}, {record.task}, seed {record.seed}")
+            raise ValueError(f"two records for {record.name}")
         seeds[record.seed] = record
     return trials
 

@@ -28,20 +28,26 @@ def _grid(df: float) -> tuple[Floats, Floats]:
     return np.exp(-y), density / density.sum()
 
 
-def upper_tail(x: float | Floats, seeds: float | Floats, examples: float | Floats, df: float) -> Floats:
+def upper_tail(
+    x: float | Floats,
+    seed_variance: float | Floats,
+    residual_example_variance: float | Floats,
+    df: float,
+) -> Floats:
     """Return P(sqrt(A) t + sqrt(B) z > x), t of Student with `df` degrees of freedom, z normal.
 
     Args:
         x: one number or an array of shape (m,), in points.
-        seeds: A, number or shape (m,).
-        examples: B, number or shape (m,).
+        seed_variance: A in points squared, number or shape (m,).
+        residual_example_variance: B in points squared, number or shape (m,).
         df: degrees of freedom, not necessarily whole.
     """
     from scipy.special import ndtr
 
     stretch, weights = _grid(df)
-    x, seeds, examples = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in (x, seeds, examples)))
-    deviation = np.sqrt(seeds[..., None] * stretch + examples[..., None])
+    given = (np.asarray(v, dtype=float) for v in (x, seed_variance, residual_example_variance))
+    x, a, b = np.broadcast_arrays(*given)
+    deviation = np.sqrt(a[..., None] * stretch + b[..., None])
     distance = np.broadcast_to(-x[..., None], deviation.shape)
     certain = np.where(distance == 0, 0.0, np.copysign(np.inf, distance))
     return ndtr(np.divide(distance, deviation, out=certain, where=deviation > 0)) @ weights
@@ -53,33 +59,36 @@ def p_value(e: Estimate) -> float:
     Raises:
         ValueError: there is one seed only, so that the variance of seeds is unknown.
     """
-    seeds, examples = _variances(e)
-    return min(1.0, 2 * float(upper_tail(abs(e.mean), seeds, examples, e.df)))
+    a, b = _variances(e)
+    return min(1.0, 2 * float(upper_tail(abs(e.mean), a, b, e.df)))
 
 
 def equivalence(e: Estimate, margin: float) -> float:
     """Two one-sided tests (Schuirmann, 1987): the larger p of `d <= -margin` and `d >= margin`."""
-    seeds, examples = _variances(e)
-    return float(upper_tail(margin - abs(e.mean), seeds, examples, e.df))
+    a, b = _variances(e)
+    return float(upper_tail(margin - abs(e.mean), a, b, e.df))
 
 
 def half_width(e: Estimate, tail: float) -> float:
     """Return the distance x with P(sqrt(A) t + sqrt(B) z > x) = tail; 0.025 gives the 95 % interval's."""
+    from scipy.optimize import brentq
     from scipy.special import ndtri, stdtrit
 
-    seeds, examples = _variances(e)
-    if seeds + examples == 0:
+    a, b = _variances(e)
+    if a + b == 0:
         return 0.0
-    low, high = 0.0, float(-math.sqrt(seeds) * stdtrit(e.df, tail) - math.sqrt(examples) * ndtri(tail))
-    while upper_tail(high, seeds, examples, e.df) > tail:
-        high *= 2
-    while high - low > 1e-9 * high:
-        middle = (low + high) / 2
-        low, high = (middle, high) if upper_tail(middle, seeds, examples, e.df) > tail else (low, middle)
-    return (low + high) / 2
+
+    def surplus(x: float) -> float:
+        return float(upper_tail(x, a, b, e.df)) - tail
+
+    far = float(-math.sqrt(a) * stdtrit(e.df, tail) - math.sqrt(b) * ndtri(tail))
+    while surplus(far) > 0:
+        far *= 2
+    return float(brentq(surplus, 0.0, far))
 
 
 def _variances(e: Estimate) -> tuple[float, float]:
-    if e.seeds is None or e.examples is None:
+    """A and B."""
+    if e.seed_variance is None or e.residual_example_variance is None:
         raise ValueError("one seed says nothing about other seeds: there is no combined test")
-    return e.seeds, e.examples
+    return e.seed_variance, e.residual_example_variance

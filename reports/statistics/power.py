@@ -9,7 +9,7 @@ from reports.statistics.paired import Estimate
 POWER = 0.8
 
 
-def detectable(e: Estimate, *, seeds: int | None = None, now: int | None = None) -> float:
+def detectable(e: Estimate, *, plan: tuple[int, int] | None = None) -> float:
     """Smallest true difference, in points, that one comparison finds at 5 % with 80 % power.
 
     Verdicts are corrected for all comparisons of their family, so among many more is needed.
@@ -18,18 +18,18 @@ def detectable(e: Estimate, *, seeds: int | None = None, now: int | None = None)
 
     Args:
         e: the estimate, with at least two seeds.
-        seeds: number of seeds to plan for; the present number when absent.
-        now: the present number of seeds, needed with `seeds`.
+        plan: the present number of seeds, and the number to plan for; None for what is there.
     """
     from scipy.special import stdtrit
 
-    between, examples, df = e.seeds or 0.0, e.examples or 0.0, e.df
-    if seeds is not None and now is not None:
-        between, df = between * now / seeds, seeds - 1
-    total = between + examples
+    a, b, df = e.seed_variance or 0.0, e.residual_example_variance or 0.0, e.df
+    if plan is not None:
+        now, seeds = plan
+        a, df = a * now / seeds, seeds - 1
+    total = a + b
     if total == 0:
         return 0.0
-    nu = min(total**2 * df / between**2, 1e6) if between > 0 else 1e6
+    nu = min(total**2 * df / a**2, 1e6) if a > 0 else 1e6
     return float((stdtrit(nu, 0.975) + stdtrit(nu, POWER)) * math.sqrt(total))
 
 
@@ -37,15 +37,15 @@ def floor(e: Estimate) -> float:
     """Smallest difference any number of seeds could detect: the evaluation set's own noise, 2.8 sqrt(B)."""
     from scipy.special import ndtri
 
-    return float((ndtri(0.975) + ndtri(POWER)) * math.sqrt(e.examples or 0.0))
+    return float((ndtri(0.975) + ndtri(POWER)) * math.sqrt(e.residual_example_variance or 0.0))
 
 
 def seeds_needed(e: Estimate, effect: float, now: int) -> int | None:
-    """Seeds that detect `effect` points; None when no number of seeds (up to 1,000) does."""
-    if floor(e) >= effect or detectable(e, seeds=1000, now=now) > effect:
+    """Seeds that detect `effect` points, with `now` in the estimate; None when no number up to 1,000 does."""
+    if floor(e) >= effect or detectable(e, plan=(now, 1000)) > effect:
         return None
     low, high = 1, 1000
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if detectable(e, seeds=middle, now=now) <= effect else (middle, high)
+        low, high = (low, middle) if detectable(e, plan=(now, middle)) <= effect else (middle, high)
     return high

@@ -13,7 +13,9 @@ from reports.metrics import Floats
 
 def ranks(scores: Sequence[float]) -> list[int]:
     """Rank scores, highest first; equal scores share the better rank."""
-    return [1 + sum(other > score for other in scores) for score in scores]
+    from scipy.stats import rankdata
+
+    return [int(rank) for rank in rankdata([-score for score in scores], method="min")]
 
 
 def rank_intervals(

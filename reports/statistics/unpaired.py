@@ -22,19 +22,19 @@ def difference(own: Floats, base: Floats, own_replicates: Floats, base_replicate
         base_replicates: under the same draws, shape (r, m).
     """
     mean = float(own.mean() - base.mean())
-    drawn = float((own_replicates.mean(axis=1) - base_replicates.mean(axis=1)).var(ddof=1))
+    together = float((own_replicates.mean(axis=1) - base_replicates.mean(axis=1)).var(ddof=1))
     parts = [(float(group.var(ddof=1)) / len(group), len(group) - 1) for group in (own, base)]
-    seeds = sum(variance for variance, _ in parts)
+    seed_variance = sum(variance for variance, _ in parts)
     squares = sum(variance**2 / df for variance, df in parts)
-    df = seeds**2 / squares if squares > 0 else min(df for _, df in parts)
-    examples = max(0.0, drawn - _residual(own_replicates) - _residual(base_replicates))
+    df = seed_variance**2 / squares if squares > 0 else min(df for _, df in parts)
+    residual = max(0.0, together - _in_seeds(own_replicates) - _in_seeds(base_replicates))
     if agree(own) and agree(base):
         # As in the paired estimate: seeds that agree leave the examples to decide.
-        seeds, examples = 0.0, drawn
-    return Estimate(mean, seeds, examples, drawn, df)
+        seed_variance, residual = 0.0, together
+    return Estimate(mean, seed_variance, residual, together, df)
 
 
-def _residual(replicates: Floats) -> float:
+def _in_seeds(replicates: Floats) -> float:
     """Variance under example draws that the mean over seeds has because seeds react differently."""
     single = float(replicates.var(axis=0, ddof=1).mean())
     together = float(np.var(replicates.mean(axis=1), ddof=1))

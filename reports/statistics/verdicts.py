@@ -12,6 +12,14 @@ from reports.statistics.paired import Estimate
 
 Verdict = Literal["better", "worse", "equivalent", "within noise", "none"]
 LEVEL = 0.05
+MARKS: dict[Verdict, str] = {
+    "better": "▲",
+    "worse": "▼",
+    "equivalent": "=",
+    "within noise": "~",
+    "none": "·",
+}
+"""What stands for a verdict where there is room for one letter."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,11 @@ def signed(points: float) -> str:
     return "0.0" if text in ("+0.0", "-0.0") else text
 
 
+def rounded_p(p: float) -> str:
+    """Format a p-value for a column: `0.012`, `< 0.001`."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def p_text(p: float) -> str:
-    """Format an adjusted p-value."""
-    return "adjusted p < 0.001" if p < 0.001 else f"adjusted p = {p:.3f}"
+    """Format an adjusted p-value for a sentence: `adjusted p = 0.012`."""
+    return f"adjusted p {'' if p < 0.001 else '= '}{rounded_p(p)}"

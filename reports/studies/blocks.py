@@ -11,7 +11,7 @@ from reports.board import SweepFacts, TaskFacts
 from reports.decisions import RESULT
 from reports.studies.figures import intervals, legend, name_places, panels
 from reports.studies.pretrained import Encoder, Group, Question
-from reports.studies.row_changes import TESTED, Change, Compared, Pair, compare_pairs
+from reports.studies.row_changes import TESTED, Compared, Pair, RowChange, compare_pairs
 from reports.trials import Trials
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Block:
         scores = self.compared.scores(own.label, task.name).values()
         return (statistics.median(scores), min(scores), max(scores)) if scores else None
 
-    def change(self, own: Encoder, base: Encoder, task: TaskFacts) -> Change | None:
+    def change(self, own: Encoder, base: Encoder, task: TaskFacts) -> RowChange | None:
         """What an encoder gains over another on a task; None where they are not compared."""
         return self.compared.changes.get((own.label, base.label), {}).get(task.name)
 

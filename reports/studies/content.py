@@ -12,8 +12,8 @@ from reports.board import StudyFacts, SweepFacts, TaskFacts
 from reports.decisions import Decisions
 from reports.plots import to_png, to_svg
 from reports.record import Record
-from reports.rows import in_words
 from reports.tables import aligned
+from reports.withheld import in_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -82,7 +82,7 @@ def effects(
 
 def _effect(changes: list[float], drawn: Floats) -> Effect:
     e = estimate(np.array(changes), drawn)
-    if e.seeds is None:
+    if e.seed_variance is None:
         p, half = bootstrap(e)
     elif e.identical:
         p, half = 1.0, 0.0

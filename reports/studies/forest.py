@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from reports.studies.figures import panels
-from reports.studies.row_changes import Change
+from reports.studies.row_changes import RowChange
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Forest = Mapping[str, Change]
+Forest = Mapping[str, RowChange]
 """Changes by what is compared, from top to bottom."""
 
 

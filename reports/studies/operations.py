@@ -12,7 +12,7 @@ from reports.record import Record
 from reports.studies.blocks import ON_TEXT
 from reports.studies.content import Findings, Table, Variants, machine
 from reports.studies.figures import legend, panels
-from reports.studies.taught import Taught, how, taught
+from reports.studies.taught import Taught, strategy_in_words, taught
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,8 +41,8 @@ def report(study: StudyFacts, sweep: SweepFacts, records: Sequence[Record], vari
     record = max((record for record in records if record.kind == "study"), key=lambda record: record.ended)
     made: dict[str, dict[str, Any]] = record.notes["operations"]
     missing: list[str] = record.notes["onnxruntime"].get("missing", [])
-    wanted = how(study.params["pair"])
-    rows = [row for row in taught(records, sweep) if how(row.fields) == wanted]
+    wanted = strategy_in_words(study.params["pair"])
+    rows = [row for row in taught(records, sweep) if strategy_in_words(row.fields) == wanted]
     worth = {
         name: [row for row in rows if row.facts.get("shape") == each["shape"]] for name, each in made.items()
     }

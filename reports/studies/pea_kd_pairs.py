@@ -34,12 +34,11 @@ _COMPARED = [
     ("paired", TEACHER),
     ("peabert", TEACHER),
 ]
-_OTHER_RECIPES = {"plain", "tinybert", "distilbert", TEACHER}
+_OTHER_RECIPES = {"tinybert", "distilbert", TEACHER}
 """Parts that differ from Pea-KD's rows in more than a step, on purpose."""
-_RECIPE = (
-    *("objective", "temperature", "alpha", "beta", "strategy", "normalise"),
-    *("init", "take", "epochs", "batch_size"),
-)
+_STUDENT = ("init", "take", "epochs", "batch_size")
+"""What `plain`, which learns from labels alone, has in common with the others all the same."""
+_RECIPE = ("objective", "temperature", "alpha", "beta", "strategy", "normalise", *_STUDENT)
 """What rows that are a step apart have in common; their rates are tuned, each on its own."""
 _THRESHOLDS = ("preset", "t", "t_wrong")
 
@@ -65,7 +64,7 @@ def unlike(compared: Mapping[Named, Pair], sweep: SweepFacts) -> list[str]:
     for (k, own, base), pair in compared.items():
         if {own, base} & _OTHER_RECIPES:
             continue
-        one, other = (_recipe(params[label]) for label in pair)
+        one, other = (_recipe(part, params[label]) for part, label in zip((own, base), pair, strict=True))
         differing = [
             f"{name} ({one[name]} and {other[name]})"
             for name in one.keys() & other.keys()
@@ -91,8 +90,8 @@ def _built_on(params: Mapping[str, Any], k: int) -> str:
     return "patient" if patient and k > 1 else "kd"
 
 
-def _recipe(params: Mapping[str, Any]) -> dict[str, Any]:
-    names = list(_RECIPE)
+def _recipe(part: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    names = list(_STUDENT if part == "plain" else _RECIPE)
     if params.get("ptp"):
         names.append("ptp_epochs")
         # Drawn labels, the control's, have no thresholds.

@@ -15,7 +15,7 @@ from reports.studies.content import Findings, Table, Variants
 from reports.studies.pea_kd_figures import Line, draw
 from reports.studies.pea_kd_pairs import compared_rows, unlike
 from reports.studies.pea_kd_parts import PARTS, RIVALS, TEACHER, Cast, applied_layers, cast
-from reports.studies.row_changes import AVERAGE, TESTED, Change, Compared, Pair, compare_pairs
+from reports.studies.row_changes import AVERAGE, TESTED, Compared, Pair, RowChange, compare_pairs
 from reports.trials import Trials, by_trial
 
 _PAPER = {"sps": "+3.0 over students without it", "peabert": "+4.5 over students with neither SPS nor PTP"}
@@ -30,7 +30,7 @@ class _Step:
     own: str
     base: str
     pair: Pair
-    changes: dict[str, Change]
+    changes: dict[str, RowChange]
 
     @property
     def named(self) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from reports.board import SweepFacts
+from reports.flatten import flatten
 from reports.record import Parameters, Record
 
 SHARES = ("all", "attention", "ffn", "none")
@@ -42,10 +43,15 @@ class Encoder:
     """By task and seed."""
 
     def settings(self, varying: Collection[str]) -> dict[str, Any]:
-        """All that decides the row, but for the fields that vary."""
+        """All that decides the row, but for the fields that vary.
+
+        Fields of works within a work have names of their own, such as `teacher tokens`.
+        """
         kept = {k: v for k, v in self.fields.items() if k not in varying and k not in _BUDGET}
+        # What a preset stands for is among the fields beside it: its name says nothing more.
+        flat = {k: v for k, v in flatten(kept, " ").items() if not k.endswith(" preset")}
         tuning = {f"fine-tuning {name}": value for name, value in self.tuning.items()}
-        return {**_flat(kept), **tuning, "steps": self.facts["steps"]}
+        return {**flat, **tuning, "steps": self.facts["steps"]}
 
     @property
     def held_out(self) -> Mapping[str, Any]:
@@ -61,20 +67,6 @@ class Encoder:
         """How often it is right on documents kept from training; None without a head for the question."""
         cut, name = _METRICS[question]
         return Accuracy.of(self.facts["objectives"][cut], name)
-
-
-def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Fields of works within a work under names of their own, such as `teacher tokens`.
-
-    What a preset stands for is among them, so its name says nothing more.
-    """
-    found: dict[str, Any] = {}
-    for name, value in fields.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name} ")
-        elif not (prefix and name == "preset"):
-            found[prefix + name] = value
-    return found
 
 
 Kind = TypeVar("Kind", bound=Encoder)

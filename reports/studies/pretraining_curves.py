@@ -59,7 +59,7 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Group:
+class CourseGroup:
     """Pre-trainings of one kind that took as many steps."""
 
     name: str
@@ -111,7 +111,7 @@ def _course(record: Record) -> Course | None:
     return Course(record, points, held_out, speed, entropy)
 
 
-def _groups(courses: Iterable[Course]) -> list[Group]:
+def _groups(courses: Iterable[Course]) -> list[CourseGroup]:
     """Sort by kind and steps, the longest first; a teacher stands with its students."""
     by: dict[tuple[bool, int], list[Course]] = {}
     for course in courses:
@@ -124,7 +124,7 @@ def _groups(courses: Iterable[Course]) -> list[Group]:
         called = {_called(names[course.record.label], alone): course for course in members}
         tokens = members[0].record.cost.tokens
         kind = "IB-BERT and MobileBERT" if taught else members[0].record.method
-        found.append(Group(f"{kind}, {tokens / 1e6:.1f} M tokens", dict(sorted(called.items()))))
+        found.append(CourseGroup(f"{kind}, {tokens / 1e6:.1f} M tokens", dict(sorted(called.items()))))
     return found
 
 
@@ -139,7 +139,7 @@ _SUMMARY = ["group", "pre-training", "steps", "masked words: loss", "below entro
 _COLUMNS = ["group", "label", "phase", "step", "tokens", "learning_rate", "loss", "mlm_accuracy", *_FIGURES]
 
 
-def _summary(group: Group) -> Iterator[list[object]]:
+def _summary(group: CourseGroup) -> Iterator[list[object]]:
     for name, course in group.courses.items():
         loss = course.held_out.get("mlm_loss")
         below = None if course.entropy is None or loss is None else course.entropy - loss
@@ -149,13 +149,13 @@ def _summary(group: Group) -> Iterator[list[object]]:
         yield [group.name, name, course.record.cost.steps, loss, below, *known, speed]
 
 
-def _rows(group: Group) -> Iterator[list[object]]:
+def _rows(group: CourseGroup) -> Iterator[list[object]]:
     for course in group.courses.values():
         for point in course.points:
             yield [group.name, course.record.label, *(point.get(column) for column in _COLUMNS[2:])]
 
 
-def _conclude(group: Group) -> Iterator[str]:
+def _conclude(group: CourseGroup) -> Iterator[str]:
     losses = {name: c.held_out["mlm_loss"] for name, c in group.courses.items() if "mlm_loss" in c.held_out}
     if losses:
         best, worst = min(losses, key=lambda n: losses[n]), max(losses, key=lambda n: losses[n])
@@ -171,7 +171,7 @@ def _conclude(group: Group) -> Iterator[str]:
         yield f"{group.name}: no better than word frequencies: {', '.join(idle)}."
 
 
-def _draw(found: Sequence[Group]) -> Figure:
+def _draw(found: Sequence[CourseGroup]) -> Figure:
     from matplotlib.figure import Figure
 
     from reports.plots import FAINT, PALETTE, frame
@@ -196,5 +196,5 @@ def _draw(found: Sequence[Group]) -> Figure:
     return figure
 
 
-def _has(group: Group, figure: str) -> bool:
+def _has(group: CourseGroup, figure: str) -> bool:
     return any(course.line(figure)[0] for course in group.courses.values())

@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import Any
 
 from reports.board import Missing, SweepFacts
-from reports.comparisons import Comparison, compare, facts, judge_cells, judge_overall, overall
+from reports.comparisons import Comparison, compare_rows, facts, judge_cells, judge_overall
 from reports.decisions import Decisions
 from reports.evidence import Evidence
 from reports.record import Record
-from reports.rows import in_words, why_withheld, why_withheld_overall
 from reports.statistics.verdicts import LEVEL, Judged, signed
 from reports.trials import Trials, averaged_tasks, evidence_by_task, missing_trials
+from reports.withheld import in_words
 
 Pair = tuple[str, str]
 """Label of a row, and of the row it is compared with."""
@@ -24,22 +24,20 @@ AVERAGE = "average"
 """Stands for the task in the average over tasks."""
 
 TESTED = ["change", "low", "high", "p", "p_adjusted", "verdict", "reason"]
-"""Columns of `Change.tested`."""
+"""Columns of `RowChange.tested`."""
 
 
 @dataclass(frozen=True)
-class Change:
+class RowChange:
     """One row against another, on a task or on average over tasks.
 
     Attributes:
         comparison: the paired differences and what is uncertain about them.
         judged: the verdict in its family; None where it is withheld.
-        withheld: why there is no verdict; empty when there is one.
     """
 
     comparison: Comparison
     judged: Judged | None
-    withheld: str
 
     @property
     def mean(self) -> float:
@@ -69,7 +67,7 @@ class Change:
     @property
     def reason(self) -> str:
         """What the verdict rests on, or why there is none."""
-        return self.judged.reason if self.judged else self.withheld
+        return self.judged.reason if self.judged else self.comparison.withheld
 
     @property
     def tested(self) -> list[object]:
@@ -84,7 +82,7 @@ class Change:
 
     def in_words(self) -> str:
         """The same with the verdict, or why there is none."""
-        return f"{self.in_short()}, {self.verdict if self.judged else f'no verdict ({self.withheld})'}"
+        return f"{self.in_short()}, {self.verdict if self.judged else f'no verdict ({self.reason})'}"
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ class Compared:
     missing: Sequence[Missing]
     averaged: Sequence[str]
     left_out: Mapping[str, str]
-    changes: Mapping[Pair, Mapping[str, Change]]
+    changes: Mapping[Pair, Mapping[str, RowChange]]
 
     def scores(self, label: str, task: str) -> dict[int, float]:
         """Scores of a row in points by seed; on average over tasks each seed's mean, of common seeds."""
@@ -178,32 +176,18 @@ def compare_pairs(
     evidence = evidence_by_task(trials, sweep, decisions, replicates)
     missing = missing_trials(trials, sweep)
     averaged, left_out = averaged_tasks(evidence, sweep)
-    cells: dict[tuple[str, str], Comparison] = {}
-    totals: dict[str, Comparison] = {}
-    # The judges know rows by their label alone, and a pair is named by two.
-    names = {pair: f"{pair[0]} against {pair[1]}" for pair in pairs}
-    for (own, base), name in names.items():
-        against = sweep.model_copy(update={"baseline": base})
-        for task, of_task in evidence.items():
-            withheld = why_withheld(own, of_task, against, missing)
-            if comparison := compare(of_task.cells[own], of_task.cells[base], of_task, withheld):
-                cells[name, task] = comparison
-        parts = {task: cells[name, task] for task in averaged if (name, task) in cells}
-        if averaged and len(parts) == len(averaged):
-            withheld = why_withheld_overall({task: part.withheld for task, part in parts.items()})
-            totals[name] = overall(list(parts.values()), sweep.margin, withheld)
-    by_cell, by_pair = judge_cells(cells)[0], judge_overall(totals)
-    changes = {
-        pair: {
-            task: Change(cells[name, task], by_cell.get((name, task)), cells[name, task].withheld)
-            for task in evidence
-            if (name, task) in cells
-        }
-        | (
-            {AVERAGE: Change(totals[name], by_pair.get(name), totals[name].withheld)}
-            if name in totals
-            else {}
-        )
-        for pair, name in names.items()
+    found = {
+        pair: compare_rows(*pair, evidence, missing, averaged, sweep.margin) for pair in dict.fromkeys(pairs)
     }
+    by_cell, _ = judge_cells(
+        {(pair, task): cell for pair, rows in found.items() for task, cell in rows.cells.items()}
+    )
+    by_pair = judge_overall({pair: rows.overall for pair, rows in found.items() if rows.overall})
+    changes: dict[Pair, dict[str, RowChange]] = {}
+    for pair, rows in found.items():
+        changes[pair] = {
+            task: RowChange(cell, by_cell.get((pair, task))) for task, cell in rows.cells.items()
+        }
+        if rows.overall:
+            changes[pair][AVERAGE] = RowChange(rows.overall, by_pair.get(pair))
     return Compared(evidence, missing, averaged, left_out, changes)

@@ -10,7 +10,7 @@ from reports.board import SweepFacts
 from reports.record import Record
 from reports.studies.pretrained import Accuracy, Encoder, Question, rows
 
-HOW = ("strategy", "lower", "feature_maps", "attention", "alpha", "bottleneck")
+STRATEGY_FIELDS = ("strategy", "lower", "feature_maps", "attention", "alpha", "bottleneck")
 """Fields of a pair that say how its student is taught; bottlenecks are there to make it possible."""
 _ALPHA = 0.5
 """Weight of the true word in the published recipe."""
@@ -47,7 +47,7 @@ def masked_words(row: Encoder, who: str) -> Accuracy | None:
     return Accuracy.of(row.facts["held_out"][who], "mlm_accuracy")
 
 
-def how(pair: Mapping[str, Any]) -> str:
+def strategy_in_words(pair: Mapping[str, Any]) -> str:
     """Say how the student of a pair is taught, given the pair's fields, e.g. `pkt without attention`."""
     gone = {
         "feature maps": pair["feature_maps"] == "none",

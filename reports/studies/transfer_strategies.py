@@ -22,7 +22,7 @@ from reports.studies.blocks import (
 from reports.studies.content import Findings, Table, Variants
 from reports.studies.pretrained import Encoder, Group, groups, without_result
 from reports.studies.row_changes import Pair
-from reports.studies.taught import HOW, Taught, how, masked_words, taught
+from reports.studies.taught import STRATEGY_FIELDS, Taught, masked_words, strategy_in_words, taught
 
 BASE = "pkt"
 WANTED = (
@@ -49,7 +49,7 @@ def report(
     students = taught(records, sweep)
     found = [
         Block.of(group, sweep, _pairs(group), variants, replicates)
-        for group in groups(_of_one_shape(students), HOW, _order, least=1)
+        for group in groups(_of_one_shape(students), STRATEGY_FIELDS, _order, least=1)
     ]
     conclusion = [sentence for block in found for sentence in _conclude(block)] or [_ASK]
     return Findings(
@@ -72,12 +72,14 @@ def report(
 
 
 def _called(encoder: Encoder) -> str:
-    return how(encoder.fields)
+    return strategy_in_words(encoder.fields)
 
 
 def _of_one_shape(students: Sequence[Taught]) -> list[Taught]:
     """The students as large as some that are compared; all where none are."""
-    shapes = [e.facts.get("shape") for group in groups(students, HOW, _order) for e in group.encoders]
+    shapes = [
+        e.facts.get("shape") for group in groups(students, STRATEGY_FIELDS, _order) for e in group.encoders
+    ]
     return [e for e in students if not shapes or e.facts.get("shape") in shapes]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from reports.metrics import accuracy, collapse, confusion, f1, matthews, score
+from reports.metrics import collapse, score
 
 REFERENCE = {"accuracy": accuracy_score, "f1": f1_score, "matthews": matthews_corrcoef}
 
@@ -30,19 +30,6 @@ def test_more_than_two_classes(metric):
     labels, predictions = rng.integers(0, 4, (2, 90))
     found = score(labels, logits_of(predictions, 4), [metric])[metric]
     assert found == pytest.approx(REFERENCE[metric](labels, predictions))
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_weighted_replicates_are_those_of_scikit_learn(seed):
-    rng = np.random.default_rng(seed)
-    labels, predictions = rng.integers(0, 2, (2, 40))
-    weights = rng.integers(0, 4, (6, 40)).astype(float)
-    counts = confusion(labels, predictions, 2, weights)
-    assert counts.shape == (6, 2, 2)
-    for row, replicate in zip(weights, counts, strict=True):
-        for name, of in (("accuracy", accuracy), ("f1", f1), ("matthews", matthews)):
-            expected = REFERENCE[name](labels, predictions, sample_weight=row)
-            assert float(of(replicate)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

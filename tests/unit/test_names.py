@@ -1,8 +1,11 @@
-"""Short names of rows."""
+"""Short names of rows, and names of trials."""
 
 from __future__ import annotations
 
+from boards import make
+
 from reports.names import short_names
+from reports.record import trial_name
 
 
 def test_a_method_alone_needs_no_fields():
@@ -31,3 +34,10 @@ def test_names_stay_different():
     rows = ["kd", "kd:alpha=0", "kd:alpha=0,layers=3", "pea-kd:layers=3"]
     names = short_names(rows)
     assert names == {row: row for row in rows} | {"pea-kd:layers=3": "pea-kd"}
+
+
+def test_a_trial_a_record_and_a_failure_have_one_name():
+    made = make(tasks={"sst2": (872, 0.51, 0.92, "accuracy", 1.5)})
+    record, (failure,) = made.records[0], made.failures
+    assert record.name == trial_name("finetune", "sst2", 1) == "finetune.sst2.1"
+    assert failure.name == "kd:layers=3.sst2.2"

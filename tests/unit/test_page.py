@@ -11,7 +11,7 @@ from reports.leaderboard import build
 from reports.names import short_names
 from reports.page import MOST_SENTENCES, minus, to_html
 from reports.plots import scatters, to_png, to_svg
-from reports.publish import render
+from reports.render import render
 from reports.sparks import Scale, change_scale, forest, score_scale, strip
 
 LINK = "http://127.0.0.1:5000/#/experiments/1/runs/abc"

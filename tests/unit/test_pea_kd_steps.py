@@ -277,6 +277,26 @@ def test_rows_that_differ_in_more_than_their_step_are_pointed_out(found):
     ]
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"init": "finetuned", "take": "skip"}, "init (pretrained and finetuned), take (first and skip)"),
+        ({"epochs": 9, "batch_size": 16}, "batch_size (None and 16), epochs (None and 9.0)"),
+        ({"learning_rate": 1e-5}, None),
+    ],
+)
+def test_a_bert_that_is_no_student_of_the_same_kind_is_pointed_out(fields, said):
+    """The paper's gain is over a BERT_k that is cut and trained as its students are."""
+    rows = [
+        ("finetune", {}, 0.0),
+        ("kd", {"layers": 3, "alpha": 0, **fields}, 0.0),
+        ("pea-kd", {"layers": 3, "ptp": False}, 0.0),
+    ]
+    found = [s for s in findings(board(rows, seeds=2)).conclusion if s.startswith("Not comparable")]
+    more = "Not comparable, k = 3: SPS and BERT_3 differ in more than the step"
+    assert found == ([f"{more}: {said}."] if said else [])
+
+
 def test_thresholds_belong_to_the_step_only_where_a_teacher_makes_the_labels():
     rows = [
         ("finetune", {}, 0.0),

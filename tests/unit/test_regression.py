@@ -100,7 +100,7 @@ def test_without_example_noise_the_unpaired_test_is_welchs():
     steady = [np.tile(group, (10, 1)) for group in (own, base)]
     e = difference(own, base, *steady)
     welch = stats.ttest_ind(own, base, equal_var=False)
-    assert e.examples == pytest.approx(0, abs=1e-9)
+    assert e.residual_example_variance == pytest.approx(0, abs=1e-9)
     assert e.df == pytest.approx(welch.df)
     assert p_value(e) == pytest.approx(welch.pvalue, rel=1e-4)
 

@@ -16,11 +16,11 @@ from reports.statistics.paired import Estimate, across, bootstrap, estimate, mcn
 from reports.statistics.ranks import rank_intervals, ranks
 from reports.statistics.replicates import example_weights, generator, replicate
 from reports.statistics.unpaired import difference
-from reports.statistics.verdicts import Case, judge
+from reports.statistics.verdicts import Case, judge, p_text, rounded_p
 
 
-def made(mean=1.0, seeds=0.3, examples=0.2, df=4.0) -> Estimate:
-    return Estimate(mean, seeds, examples, seeds + examples, df)
+def made(mean=1.0, seed_variance=0.3, residual=0.2, df=4.0) -> Estimate:
+    return Estimate(mean, seed_variance, residual, seed_variance + residual, df)
 
 
 # --- replicates ---------------------------------------------------------------------------------------
@@ -98,10 +98,10 @@ def test_variance_parts():
     drawn = replicates.mean(axis=1).var(ddof=1)
     single = replicates.var(axis=0, ddof=1).mean()
     assert e.mean == pytest.approx(1.6)
-    assert e.seeds == pytest.approx(differences.var(ddof=1) / 5)
-    assert e.examples == pytest.approx(drawn - (single - drawn) / 4)
+    assert e.seed_variance == pytest.approx(differences.var(ddof=1) / 5)
+    assert e.residual_example_variance == pytest.approx(drawn - (single - drawn) / 4)
     assert e.df == 4
-    assert e.examples == pytest.approx(1.0, abs=0.15), "the part shared by the seeds"
+    assert e.residual_example_variance == pytest.approx(1.0, abs=0.15), "the part shared by the seeds"
 
 
 def test_examples_never_get_a_negative_variance():
@@ -109,18 +109,23 @@ def test_examples_never_get_a_negative_variance():
     replicates[:, 1] = -replicates[:, 0]
     replicates[:, 3] = -replicates[:, 2]
     e = estimate(np.array([1.0, 2.0, 3.0, 5.0]), replicates)
-    assert e.examples == 0
+    assert e.residual_example_variance == 0
 
 
 def test_across_is_the_mean_of_tasks_with_satterthwaites_df():
     a, b = made(2.0, 0.4, 0.1, 4), made(-1.0, 0.1, 0.3, 2)
     e = across([a, b])
     assert e.mean == 0.5
-    assert e.seeds == pytest.approx(0.5 / 4)
-    assert e.examples == pytest.approx(0.4 / 4)
+    assert e.seed_variance == pytest.approx(0.5 / 4)
+    assert e.residual_example_variance == pytest.approx(0.4 / 4)
     assert e.df == pytest.approx(0.5**2 / (0.4**2 / 4 + 0.1**2 / 2))
     one = across([a])
-    assert (one.mean, one.seeds, one.examples, one.df) == (a.mean, a.seeds, a.examples, a.df)
+    assert (one.mean, one.seed_variance, one.residual_example_variance, one.df) == (
+        a.mean,
+        a.seed_variance,
+        a.residual_example_variance,
+        a.df,
+    )
 
 
 def test_sign_flip_and_its_floor():
@@ -130,6 +135,13 @@ def test_sign_flip_and_its_floor():
     assert sign_flip(np.abs(d)) == 0.0625
     assert sign_flip(np.zeros(5)) == 1.0
     assert 0 < sign_flip(np.ones(20)) < 0.001
+
+
+def test_sums_that_are_equal_but_for_rounding_are_ties():
+    """In points, changes of 6, -5, -4, -1 and 5 examples of 277 are not quite multiples of one another."""
+    before, change = np.array([166, 141, 149, 145, 151]), np.array([6, -5, -4, -1, 5])
+    flips = [abs(np.dot(s, change)) >= abs(change.sum()) for s in itertools.product((-1, 1), repeat=5)]
+    assert sign_flip(100 * (before + change) / 277 - 100 * before / 277) == np.mean(flips) == 1.0
 
 
 def test_mcnemar_is_the_exact_binomial_test():
@@ -145,8 +157,8 @@ def test_the_two_halves():
     e = estimate(d, np.random.default_rng(8).normal(size=(100, 5)))
     assert t_test(e) == pytest.approx(stats.ttest_1samp(d, 0).pvalue)
     p, half = bootstrap(e)
-    assert p == pytest.approx(2 * stats.norm.sf(d.mean() / math.sqrt(e.drawn)))
-    assert half == pytest.approx(stats.norm.ppf(0.975) * math.sqrt(e.drawn))
+    assert p == pytest.approx(2 * stats.norm.sf(d.mean() / math.sqrt(e.example_variance)))
+    assert half == pytest.approx(stats.norm.ppf(0.975) * math.sqrt(e.example_variance))
 
 
 # --- combined -----------------------------------------------------------------------------------------
@@ -209,11 +221,11 @@ def test_p_has_no_floor_and_arrays_work():
 
 def test_one_seed_has_no_combined_test():
     e = estimate(np.array([2.0]), np.random.default_rng(0).normal(2, 1, size=(1000, 1)))
-    assert e.seeds is None
-    assert e.drawn == pytest.approx(1, rel=0.1)
+    assert e.seed_variance is None
+    assert e.example_variance == pytest.approx(1, rel=0.1)
     with pytest.raises(ValueError, match="one seed"):
         combined.p_value(e)
-    assert across([e, made()]).seeds is None
+    assert across([e, made()]).seed_variance is None
 
 
 def test_identical_models():
@@ -232,8 +244,8 @@ def test_seeds_that_agree_by_chance_are_not_certainty():
     replicates = rng.normal(0.4, 1, size=(5000, 2))  # independent: all of V_ex is residual, B would be 0
     replicates[:, 1] = 0.8 - replicates[:, 0] + rng.normal(0, 0.5, size=5000)
     e = estimate(np.array([0.4, 0.4]), replicates)
-    assert e.seeds == 0
-    assert e.examples == e.drawn > 0
+    assert e.seed_variance == 0
+    assert e.residual_example_variance == e.example_variance > 0
 
 
 def test_seeds_that_agree_but_for_rounding_are_not_certainty():
@@ -243,11 +255,11 @@ def test_seeds_that_agree_but_for_rounding_are_not_certainty():
     assert 0 < np.ptp(differences) < 1e-9
     replicates = np.random.default_rng(3).normal(differences.mean(), 1.1, size=(5000, 2))
     e = estimate(differences, replicates)
-    assert (e.seeds, e.examples) == (0.0, e.drawn)
+    assert (e.seed_variance, e.residual_example_variance) == (0.0, e.example_variance)
     assert combined.p_value(e) > 0.1
     groups = differences, differences[::-1] + 1.0
     apart = difference(*groups, replicates, replicates[::-1])
-    assert (apart.seeds, apart.examples) == (0.0, apart.drawn)
+    assert (apart.seed_variance, apart.residual_example_variance) == (0.0, apart.example_variance)
     assert combined.p_value(e) > 0.1
 
 
@@ -262,20 +274,20 @@ def test_corrections_by_hand():
 
 
 def test_detectable_difference():
-    e = made(seeds=0.3, examples=0.2, df=4)
+    e = made(seed_variance=0.3, residual=0.2, df=4)
     nu = 0.5**2 / (0.3**2 / 4)
     expected = (stats.t.ppf(0.975, nu) + stats.t.ppf(0.8, nu)) * math.sqrt(0.5)
     assert power.detectable(e) == pytest.approx(expected)
     assert power.floor(e) == pytest.approx(2.8016 * math.sqrt(0.2), rel=1e-4)
-    assert power.detectable(e, seeds=10**6, now=5) == pytest.approx(power.floor(e), rel=1e-3)
+    assert power.detectable(e, plan=(5, 10**6)) == pytest.approx(power.floor(e), rel=1e-3)
     wanted = power.floor(e) * 1.1
     needed = power.seeds_needed(e, wanted, 5)
-    assert power.detectable(e, seeds=needed, now=5) <= wanted < power.detectable(e, seeds=needed - 1, now=5)
+    assert power.detectable(e, plan=(5, needed)) <= wanted < power.detectable(e, plan=(5, needed - 1))
     assert power.seeds_needed(e, power.floor(e) * 0.99, 5) is None
 
 
 def test_one_point_on_rte_needs_more_than_seeds():
-    examples = made(seeds=0.5, examples=(4.1 / 2.8016) ** 2)
+    examples = made(seed_variance=0.5, residual=(4.1 / 2.8016) ** 2)
     assert power.seeds_needed(examples, 1.0, 5) is None
 
 
@@ -292,6 +304,11 @@ def test_order_of_verdicts_and_signs():
     assert "could be -" in found[4].reason
     assert "detectable by one comparison: " in found[4].reason
     assert "not reachable with 277 examples and 5 seeds" in found[4].reason
+
+
+def test_columns_and_sentences_round_p_alike():
+    assert [rounded_p(p) for p in (0.0124, 0.00099, 1.0)] == ["0.012", "< 0.001", "1.000"]
+    assert [p_text(p) for p in (0.0124, 0.00099)] == ["adjusted p = 0.012", "adjusted p < 0.001"]
 
 
 def test_larger_families_are_stricter():
