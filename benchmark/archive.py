@@ -16,6 +16,7 @@ from typing import Any
 from benchmark.files import sha256
 from benchmark.manifest import FILE, Manifest
 from benchmark.store import Store
+from reports.flatten import flatten
 from reports.record import Record
 from tasks.cache import cache_folder
 from tasks.errors import BadInput
@@ -118,7 +119,7 @@ def unpack(archive: Path, store: Store, wanted: Iterable[str] | None = None) -> 
                 files[role].write_bytes(_read(content, f"records/{key}/{file.path}"))
                 if sha256(files[role]) != file.sha256:
                     raise BadInput(f"{archive}: {file.path} of record {key[:12]} is damaged; fetch it again")
-            attempt = next(iter(record.files.values())).path.split("/", 1)[0] if record.files else "archived"
+            attempt = next(iter(record.files.values())).attempt if record.files else "archived"
             store.put(record, attempt, files)
         for name in content.namelist():
             if _LATENCY.fullmatch(name) and not store.fs.exists(store.path(name)):
@@ -139,21 +140,10 @@ def differences(archive: Path, decides: Mapping[tuple[str, str, int], Mapping[st
             record = _record(archive, key, _read(content, name))
             own = decides.get((record.label, record.task, record.seed))
             if own is not None:
-                here, there = _leaves(own), _leaves(record.decides)
+                here, there = flatten(own), flatten(record.decides)
                 found |= {name for name in here.keys() | there.keys() if here.get(name) != there.get(name)}
     # What a trial starts from differs for one of the other reasons.
     return sorted(name for name in found if not name.startswith("needs.")) or sorted(found)
-
-
-def _leaves(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key."""
-    found: dict[str, Any] = {}
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            found |= _leaves(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
 
 
 def _inside(content: zipfile.ZipFile) -> dict[str, str]:
@@ -220,7 +210,8 @@ def _placeless(manifest: Manifest) -> Manifest:
     sweep = manifest.sweep
     words = [_last_name(word) for word in shlex.split(sweep.command)]
     changes = {"command": shlex.join(words), "config": _last_names(sweep.config)}
-    return manifest.model_copy(update={"sweep": sweep.model_copy(update=changes)})
+    untimed = " ".join(map(_last_name, manifest.untimed.split()))
+    return manifest.model_copy(update={"sweep": sweep.model_copy(update=changes), "untimed": untimed})
 
 
 def _last_names(value: Any) -> Any:
@@ -243,5 +234,6 @@ def _bare(record: Record) -> Record:
     source = str(record.data.get("source", ""))
     data = record.data | ({"source": Path(source).name} if Path(source).is_absolute() else {})
     environment = {name: value for name, value in record.environment.items() if name != "host"}
-    files = {role: file for role, file in record.files.items() if not role.startswith("result/")}
+    left_out = record.result_files
+    files = {role: file for role, file in record.files.items() if role not in left_out}
     return record.model_copy(update={"data": data, "environment": environment, "files": files})

@@ -12,6 +12,7 @@ from benchmark.config import CollapsedTeacher
 from benchmark.plan import NO_TASK
 from methods.pretrained import Source
 from methods.settings import Training
+from reports.record import trial_name
 from tasks.corpus.declaration import Corpus
 from tasks.task import Task
 
@@ -23,8 +24,8 @@ class Assignment(BaseModel):
 
     fingerprint: str
     attempt: str
-    name: str
-    """Label, task and seed, for people."""
+    label: str
+    """Of its row; of numbers given by task, `params` hold this task's alone."""
     work: str
     """`module:Class` of the method or prerequisite."""
     params: dict[str, Any]
@@ -55,9 +56,9 @@ class Assignment(BaseModel):
     offline: bool
 
     @property
-    def label(self) -> str:
-        """The label of its row; of numbers given by task, `params` hold this task's alone."""
-        return self.name.rsplit(".", 2)[0]
+    def name(self) -> str:
+        """Label, task and seed, for people."""
+        return trial_name(self.label, self.task_name, self.seed)
 
     @property
     def task_name(self) -> str:

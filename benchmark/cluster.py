@@ -11,7 +11,7 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +76,15 @@ def connected(address: str | None, *, offline: bool, cpus: int | None = None) ->
             _check_answers(address)
         try:
             ray.init(**options)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (ConnectionError, RuntimeError) as error:
             if not address:
                 raise
             raise BadInput(f"--address {address}: no Ray cluster answers there ({error})") from None
+        except ValueError as error:
+            if not address:
+                raise
+            # Such as an address that is none, or a runtime environment that Ray does not take.
+            raise BadInput(f"--address {address}: Ray refuses to connect: {error}") from None
         try:
             yield
         finally:
@@ -103,52 +108,75 @@ def alive() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def slots(resources: Iterable[Resources]) -> int:
-    """How many trials the cluster holds at once, at the smallest of the resources asked for.
+def wait_for(requests: Mapping[str, Resources], seconds: float, say: Any) -> int:
+    """Wait until an autoscaler has made room for one trial of each kind; return how many trials fit at once.
+
+    A trial that no node can hold waits silently, and with enough of them waiting Tune hands out no other.
+
+    Args:
+        requests: what a trial asks for, by the key of the sweep that says so.
+        seconds: how long to wait.
+        say: gets a line if there is something to wait for.
 
     Raises:
-        BadInput: some trial could never start, because no node is large enough.
+        BadInput: no node is large enough for some trial, and no autoscaler can add one or has in this time.
     """
-    nodes = [node["Resources"] for node in alive()]
-    best = 0
-    for wanted in resources:
-        fits = [_fits(node, wanted) for node in nodes]
-        if not any(fits) and not _autoscaler_could(wanted):
-            largest: dict[str, float] = max(
-                nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={}
-            )
-            raise BadInput(
-                f"resources: a trial asks for {wanted.cpu:g} CPUs and {wanted.gpu:g} GPUs, but the largest "
-                f"node has {largest.get('CPU', 0):g} CPUs and {largest.get('GPU', 0):g} GPUs; lower "
-                "resources.cpu or resources.gpu, or run on another cluster with --address"
-            )
-        best = max(best, sum(fits))
-    return best
-
-
-def wait_for(resources: Iterable[Resources], seconds: float, say: Any) -> int:
-    """Wait until an autoscaler has made room for a first trial; return the number of slots.
-
-    Raises:
-        BadInput: there was no room after `seconds`.
-    """
-    wanted = list(resources)
-    if found := slots(wanted):
-        return found
-    until = time.monotonic() + seconds
+    slots, lacking = _room(requests)
+    if not lacking:
+        return slots
+    until, asked = time.monotonic() + seconds, dict[str, Resources]()
     say("waiting for the cluster to grow")
-    # An autoscaler adds nodes for what is asked of it, and no trial has asked yet.
-    request_resources(bundles=[{"CPU": each.cpu, "GPU": each.gpu} for each in wanted])
     try:
-        while (found := slots(wanted)) == 0:
+        while lacking:
+            if lacking != asked:
+                # An autoscaler adds nodes for what is asked of it, and no trial has asked yet.
+                request_resources(bundles=[{"CPU": each.cpu, "GPU": each.gpu} for each in lacking.values()])
+                asked = lacking
             if time.monotonic() > until:
+                key, wanted = next(iter(lacking.items()))
                 raise BadInput(
-                    f"no node had room for a trial after {seconds:g} s; see `ray status`, or raise --wait"
+                    f"{_asks(key, wanted)}, and no node had room for it after {seconds:g} s; see `ray "
+                    f"status`, lower {key}.cpu or {key}.gpu, or raise --wait"
                 )
             time.sleep(5)
+            slots, lacking = _room(requests)
     finally:
         request_resources(bundles=[])
-    return found
+    return slots
+
+
+def _room(requests: Mapping[str, Resources]) -> tuple[int, dict[str, Resources]]:
+    """How many of the smallest trials fit at once, and the requests that no node is large enough for yet.
+
+    Raises:
+        BadInput: some trial could never start.
+    """
+    nodes = [node["Resources"] for node in alive()]
+    slots = 0
+    lacking: dict[str, Resources] = {}
+    for key, wanted in requests.items():
+        fits = sum(_fits(node, wanted) for node in nodes)
+        if not fits:
+            if not _autoscaler_could(wanted):
+                raise BadInput(_too_large(key, wanted, nodes))
+            lacking[key] = wanted
+        slots = max(slots, fits)
+    return slots, lacking
+
+
+def _too_large(key: str, wanted: Resources, nodes: Iterable[dict[str, float]]) -> str:
+    largest: dict[str, float] = max(
+        nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={}
+    )
+    return (
+        f"{_asks(key, wanted)}, but the largest node has {largest.get('CPU', 0):g} CPUs and "
+        f"{largest.get('GPU', 0):g} GPUs; lower {key}.cpu or {key}.gpu, or run on another cluster with "
+        "--address"
+    )
+
+
+def _asks(key: str, wanted: Resources) -> str:
+    return f"{key}: a trial asks for {wanted.cpu:g} CPUs and {wanted.gpu:g} GPUs"
 
 
 def is_several() -> bool:
@@ -240,9 +268,11 @@ def _worker_environment(offline: bool) -> dict[str, str]:
 
 
 def _quiet() -> None:
-    """Switch off what Ray reports, prints and logs by itself; the user's own settings win."""
+    """Let Ray be silent and let our settings of it count; the user's own variables win."""
     for name, value in {
         "RAY_USAGE_STATS_ENABLED": "0",
+        # In a job that was submitted with a working directory ours counts; without this Ray refuses a second.
+        "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",
         # A worker per CPU, started ahead: ours have a runtime environment and are others.
         "RAY_prestart_worker_first_driver": "0",
         "RAY_AIR_NEW_OUTPUT": "0",

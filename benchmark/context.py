@@ -1,4 +1,4 @@
-"""What all nodes of a sweep share, and what of it decides the result of each."""
+"""Settings all nodes share, and the part of them that enters each fingerprint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Context:
     """By task name."""
     training: Training
     """With `precision` and `device` resolved."""
-    exceptions: Mapping[str, Training]
+    training_by_method: Mapping[str, Training]
     """Training settings of the methods whose resources give them another device, by name."""
     limit: int | Mapping[str, int] | None
     """For all tasks, or by task's name."""
@@ -35,7 +35,7 @@ class Context:
 
     def training_of(self, work: Work) -> Training:
         """The training settings of one work."""
-        return self.exceptions.get(work.name, self.training)
+        return self.training_by_method.get(work.name, self.training)
 
     def limit_of(self, task: str) -> int | None:
         """Training examples of one task; None for all."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
@@ -43,21 +44,25 @@ def has_bf16() -> bool:
 
 @functools.cache
 def git_state() -> dict[str, Any]:
-    """Commit of the sources and whether they were changed; empty where they are not a checkout."""
-    if commit := os.environ.get("LEANBOARD_GIT_COMMIT"):
-        return {"commit": commit, "dirty": os.environ.get("LEANBOARD_GIT_DIRTY") == "1"}
+    """Commit of the sources and whether they were changed; empty where nobody knows.
+
+    A checkout says it itself. For sources without one, in an image or on a worker, `LEANBOARD_GIT_COMMIT`
+    does.
+    """
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", "-C", str(_ROOT), *words], capture_output=True, text=True, timeout=10)
         return done.stdout.strip() if done.returncode == 0 else ""
 
     # Installed into an environment inside somebody's checkout, the sources are not that checkout's.
-    if not (_ROOT / ".git").exists():
-        return {}
-    try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.TimeoutExpired):
-        return {}
+    if (_ROOT / ".git").exists():
+        # Where git is missing, or the checkout is another user's, the variable is all there is.
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            if commit := git("rev-parse", "HEAD"):
+                return {"commit": commit, "dirty": bool(git("status", "--porcelain"))}
+    if commit := os.environ.get("LEANBOARD_GIT_COMMIT"):
+        return {"commit": commit, "dirty": os.environ.get("LEANBOARD_GIT_DIRTY") == "1"}
+    return {}
 
 
 def resolve(training: Training, gpus: float) -> Training:

@@ -45,7 +45,7 @@ class Root:
             self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,)
         )
         if not self.local:
-            self.fs = Remote(self.fs)
+            self.fs = Remote(self.fs, self.url)
 
     def path(self, *parts: str) -> str:
         """The path of something below the root, as the file system knows it."""

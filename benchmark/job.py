@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 from benchmark import environment
@@ -82,12 +81,15 @@ class Job:
         """What the node's trial gets."""
         return self.sweep.resources.of(node.work.name)
 
-    @cached_property
-    def distinct_resources(self) -> list[Resources]:
-        """Every different request for resources among the nodes."""
-        return list(
-            {repr(wanted): wanted for wanted in map(self.resources, self.plan.nodes.values())}.values()
-        )
+    def requests(self, nodes: Iterable[Node]) -> dict[str, Resources]:
+        """What trials of these nodes ask of the cluster, by the key of the sweep that says so."""
+        exceptions = self.sweep.resources.methods
+        return {
+            f"resources.methods.{node.work.name}"
+            if node.work.name in exceptions
+            else "resources": self.resources(node)
+            for node in nodes
+        }
 
     def assignment(self, node: Node, attempt: str) -> Assignment:
         """What a worker gets to carry out a node."""
@@ -95,7 +97,7 @@ class Job:
         return Assignment(
             fingerprint=node.fingerprint,
             attempt=attempt,
-            name=node.name,
+            label=node.label,
             work=registry.address(type(node.work)),
             params=node.params,
             decides=self.plan.decides(node),
@@ -160,7 +162,7 @@ def resolve(
         model=model.identity(),
         data={task.name: loading.identity(task, data) for task in tasks},
         training=training,
-        exceptions={
+        training_by_method={
             name: environment.resolve(sweep.train, sweep.resources.of(name).gpu)
             for name in sweep.resources.methods
         },

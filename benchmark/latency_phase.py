@@ -13,7 +13,7 @@ from benchmark import latency
 from benchmark.config import LatencySettings
 from benchmark.job import Job
 from benchmark.manifest import Manifest
-from benchmark.store import Scan
+from benchmark.store import Scan, Store
 from reports.record import Latency, Record
 from tasks.errors import BadInput
 
@@ -22,6 +22,8 @@ def measure(
     job: Job, settings: LatencySettings, manifest: Manifest, scan: Scan, console: Console, *, wait: float
 ) -> Manifest:
     """Measure the latencies that are missing; scores do not wait for them, so a failure is only said.
+
+    It is said on the console, and in the manifest for the page.
 
     Args:
         job: the sweep.
@@ -32,7 +34,7 @@ def measure(
         wait: seconds to wait for a node on which nothing else runs.
 
     Returns:
-        The manifest, with the machine where it was measured.
+        The manifest, with the machine where it was measured, or why it was not.
     """
     from ray.exceptions import RayError
 
@@ -50,12 +52,18 @@ def measure(
         # Ray puts a remote traceback first and the error itself last.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         console.print(f"[yellow]latency was not measured: {escape(reason)}[/]", soft_wrap=True)
-        return manifest
+        return _written(job.store, manifest, untimed=reason)
     if timed:
         latency.save(job.store, timed, settings, timed[0].machine)
         others = [name for name in manifest.machines if name != timed[0].machine]
-        manifest = manifest.model_copy(update={"machines": (timed[0].machine, *others)})
-        manifest.write(job.store)
+        manifest = _written(job.store, manifest, machines=(timed[0].machine, *others), untimed="")
+    return manifest
+
+
+def _written(store: Store, manifest: Manifest, **changes: Any) -> Manifest:
+    """Return the manifest with changes, once it is in the store: a later report reads it there."""
+    manifest = manifest.model_copy(update=changes)
+    manifest.write(store)
     return manifest
 
 
@@ -105,7 +113,7 @@ def _on_an_idle_node(
     gpus = 1 if device == "cuda" else 0
     nodes = [node["Resources"] for node in cluster.alive() if node["Resources"].get("GPU", 0) >= gpus]
     if not nodes:
-        raise BadInput("latency: no node with a GPU is left to measure on; run again, or set `latency: null`")
+        raise BadInput("no node with a GPU is left to measure on; run again, or set `latency: null`")
     cpus = max(node.get("CPU", 0) for node in nodes)
     idle = placement_group([{"CPU": cpus} | ({"GPU": gpus} if gpus else {})])
     try:

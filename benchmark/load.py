@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from benchmark import yaml_source
 from benchmark.config import Sweep
 from benchmark.yaml_source import KeyPath, YamlSource
+from methods.settings import nested_model
 from tasks.errors import BadInput, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -67,7 +68,7 @@ def _explain(model: type[BaseModel], issue: Any, data: Any, source: YamlSource, 
         case "extra_forbidden":
             problem = f"unknown key; {did_you_mean(str(path[-1]), _known_keys(model, path[:-1]))}"
         case "missing":
-            problem = "is missing; every sweep needs it"
+            problem = f"is missing ({_meaning(model, path)})"
         case "value_error":
             problem = str(issue["ctx"]["error"])
         case "model_type" | "model_attributes_type":
@@ -91,15 +92,19 @@ def _path(issue: Any, data: Any) -> KeyPath:
 
 
 def _known_keys(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
+    return list(_model_at(model, path).model_fields)
+
+
+def _meaning(model: type[BaseModel], path: KeyPath) -> str:
+    """What a field is, as `leanboard schema` has it."""
+    return _model_at(model, path[:-1]).model_fields[str(path[-1])].description or "it has no default"
+
+
+def _model_at(model: type[BaseModel], path: Iterable[str | int]) -> type[BaseModel]:
     for part in path:
         field = model.model_fields.get(str(part))
-        if field is None:
-            continue
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        nested = [item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)]
-        if nested:
-            model = nested[0]
-    return list(model.model_fields)
+        model = (field and nested_model(field)) or model
+    return model
 
 
 def apply(data: dict[str, Any], setting: str, option: str = "--set") -> None:

@@ -15,6 +15,7 @@ from benchmark.plan import NO_TASK
 from benchmark.store import Scan, Store
 from methods.study import Study
 from reports.board import MethodFacts, StudyFacts, SweepFacts, TaskFacts
+from reports.record import trial_name
 from tasks.cache import cache_folder
 from tasks.errors import BadInput
 
@@ -38,7 +39,7 @@ class ManifestNode(BaseModel):
     @property
     def name(self) -> str:
         """Label, task and seed."""
-        return f"{self.label}.{self.task}.{self.seed}"
+        return trial_name(self.label, self.task, self.seed)
 
 
 class Manifest(BaseModel):
@@ -55,6 +56,8 @@ class Manifest(BaseModel):
     latency: LatencySettings | None
     machines: tuple[str, ...] = ()
     """Where latencies were measured, the newest first."""
+    untimed: str = ""
+    """Why the last measurement of latency failed; empty if it did not."""
     night: str | None = None
     """The nightly run that wrote it, whose runs have an MLflow parent of their own."""
     studies: tuple[StudyFacts, ...] = ()
@@ -110,8 +113,14 @@ class Manifest(BaseModel):
         store.write_text(FILE, self.model_dump_json(indent=1))
 
 
-def describe(job: Job, command: str, machines: tuple[str, ...] = (), night: str | None = None) -> Manifest:
-    """Make the manifest of a job."""
+def describe(
+    job: Job,
+    command: str,
+    machines: tuple[str, ...] = (),
+    night: str | None = None,
+    untimed: str = "",
+) -> Manifest:
+    """Make the manifest of a job; `machines` and `untimed` as for the manifest."""
     margins = job.sweep.margins
     overall = {"margin": margins["overall"]} if "overall" in margins else {}
     return Manifest(
@@ -162,6 +171,7 @@ def describe(job: Job, command: str, machines: tuple[str, ...] = (), night: str 
         ),
         latency=job.sweep.latency,
         machines=machines,
+        untimed=untimed,
         night=night,
         studies=tuple(map(_study_facts, job.studies)),
         notes=tuple(_notes(job)),

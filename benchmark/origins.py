@@ -12,13 +12,11 @@ from reports.record import Record
 
 def result_digest(record: Record) -> str:
     """Digest of the files that other nodes start from: equal weights have an equal one."""
-    return fingerprint(
-        {role: file.sha256 for role, file in record.files.items() if role.startswith("result/")}
-    )
+    return fingerprint({role: file.sha256 for role, file in record.result_files.items()})
 
 
-def replaced(records: Iterable[Record]) -> list[str]:
-    """Return a sentence for every label of a prerequisite that trials started from and that is another now.
+def changed_start_models(records: Iterable[Record]) -> list[str]:
+    """Return one warning per prerequisite whose current result differs from the one trials started from.
 
     A fingerprint says how a start model is made. Made again on a GPU, on another processor or by other code
     it may come out different, and trials of both starts would then be compared as if they had one.
@@ -33,7 +31,7 @@ def replaced(records: Iterable[Record]) -> list[str]:
     for record in by_key.values():
         for key, digest in record.origins.items():
             if now.get(key, digest) != digest:
-                trials[by_key[key].label].append(f"{record.label}.{record.task}.{record.seed}")
+                trials[by_key[key].label].append(record.name)
     return [
         f"Started from a {label} that has been made again since and came out different: {names[0]}"
         f"{f' and {len(names) - 1} more' if len(names) > 1 else ''}; --rerun {label} makes all of them again."

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 
 from benchmark.store import Store
-from reports.record import Record
+from reports.record import File, Record
 
 GRACE_SECONDS = 3600.0
 """What an attempt gets beyond its deadline: clocks differ, and a slow disk holds a write back."""
@@ -26,12 +26,14 @@ def remove(store: Store, keys: Collection[str], records: Mapping[str, Record]) -
     """
     now, removed = time.time(), 0
     for key, attempts in store.attempts(keys).items():
-        if key in records and attempts <= _named(file.path for file in records[key].files.values()):
+        if key in records and attempts <= _named(records[key].files.values()):
             continue
         record = store.read_json(f"records/{key}/record.json") or {}
         if now < record.get("ended", 0.0) + GRACE_SECONDS:
             continue
-        for attempt in attempts - _named(file["path"] for file in record.get("files", {}).values()):
+        # Not validated: of a newer version's record the paths are enough.
+        named = _named(File.model_construct(**file) for file in record.get("files", {}).values())
+        for attempt in attempts - named:
             started = store.started(key, attempt)
             # Without a note of its beginning nobody can say whose it is.
             if started and now > started["deadline"] + GRACE_SECONDS:
@@ -40,6 +42,6 @@ def remove(store: Store, keys: Collection[str], records: Mapping[str, Record]) -
     return removed
 
 
-def _named(paths: Iterable[str]) -> set[str]:
-    """The attempts in whose folders files lie."""
-    return {path.split("/", 1)[0] for path in paths}
+def _named(files: Iterable[File]) -> set[str]:
+    """The attempts that wrote the files."""
+    return {file.attempt for file in files}

@@ -11,6 +11,7 @@ from benchmark.fingerprint import fingerprint
 from methods import registry
 from methods.method import Method, SweepPrerequisite, Work
 from methods.study import Study
+from reports.record import trial_name
 from tasks.errors import BadInput
 from tasks.task import Task
 
@@ -58,7 +59,7 @@ class Node:
     @property
     def name(self) -> str:
         """Label, task and seed: how logs, commands and progress call this node."""
-        return f"{self.work.label}.{self.task}.{self.seed}"
+        return trial_name(self.label, self.task, self.seed)
 
 
 @dataclass
@@ -106,7 +107,7 @@ class Plan:
         self.kept.update(keys)
 
     def missing(self, done: Mapping[str, bool], targets: Collection[str] | None = None) -> dict[str, Node]:
-        """Nodes that must run: targets without a record, and what they need and is not there.
+        """Return the nodes to run: targets without a record, and their missing prerequisites.
 
         Args:
             done: for every fingerprint with a whole record, whether that record holds weights.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import latency, origins
+from benchmark import latency, origins, shared_texts
 from benchmark.fingerprint import fingerprint
 from benchmark.manifest import Manifest
 from benchmark.store import Store
@@ -20,8 +20,9 @@ from tasks.cache import cache_folder
 FOLDER = "leaderboard"
 _STATE = "state.json"
 
-# Of the manifest what does not change the page: latencies are looked at themselves.
-_NO_NEWS: Any = {"sweep": {"command"}, "night": True, "machines": True}
+# Manifest fields that do not affect the page; `machines` is left out because the latencies themselves are
+# compared, and `untimed` because it is among the notes where it is shown.
+_NO_NEWS: Any = {"sweep": {"command"}, "night": True, "machines": True, "untimed": True}
 
 _PRETRAINED_ONCE = (
     "Encoders made in this sweep were pre-trained once each: intervals and verdicts of rows that start from "
@@ -61,11 +62,18 @@ def publish(
     records = list(records)
     manifest = _with_start_models(manifest, records)
     once = (_PRETRAINED_ONCE,) if manifest.pretrains else ()
-    manifest = manifest.model_copy(update={"notes": (*manifest.notes, *once, *origins.replaced(records))})
     rows = manifest.rows()
     trials = [record for record in records if record.fingerprint in rows]
     failures = store.failures(rows.keys() - {record.fingerprint for record in trials})
     timed = latency.newest(store, trials, manifest.latency, manifest.machines) if manifest.latency else {}
+    notes = (
+        *manifest.notes,
+        *once,
+        *shared_texts.notes(trials, manifest.sweep.tasks),
+        *origins.changed_start_models(records),
+        *_untimed(manifest, trials, timed),
+    )
+    manifest = manifest.model_copy(update={"notes": notes})
     state = _state(manifest, trials, failures, timed, links or {})
     page = store.address(FOLDER, "leaderboard.html")
     folder = readable(store, FOLDER)
@@ -75,7 +83,7 @@ def publish(
         return Published(Leaderboard.model_validate(content), folder, page, fresh=False)
 
     from reports import leaderboard, predictions
-    from reports.publish import render
+    from reports.render import render
 
     @functools.cache
     def read(key: str) -> predictions.Predictions:
@@ -93,6 +101,14 @@ def publish(
     )
     write(store, FOLDER, render(board), state)
     return Published(board, folder, page, fresh=True)
+
+
+def _untimed(manifest: Manifest, trials: Iterable[Record], timed: Mapping[str, Latency]) -> list[str]:
+    """Say why rows have no latency, if it was to be measured and could not be."""
+    if not manifest.latency or not manifest.untimed or latency.architectures(trials).keys() <= timed.keys():
+        return []
+    every = " of every row" if timed else ""
+    return [f"Latency was not measured{every}: {manifest.untimed.rstrip('.')}."]
 
 
 def _with_start_models(manifest: Manifest, records: Iterable[Record]) -> Manifest:

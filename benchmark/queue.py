@@ -59,9 +59,15 @@ class Queue:
         """Number of nodes neither handed out nor ended."""
         return len(self.nodes) - len(self.running) - len(self.done) - len(self.failed)
 
+    def ended(self, key: str) -> bool:
+        """Whether a node is done or failed, which nothing that is told of it later changes."""
+        return key in self.done or key in self.failed
+
     def complete(self, key: str) -> None:
         """A node is done: what waited for it may start."""
         self.running.discard(key)
+        if self.ended(key):
+            return
         self.done.add(key)
         self._end(key)
         self.work_done += self.nodes[key].work.cost()
@@ -71,8 +77,13 @@ class Queue:
                 self._push(other)
 
     def lost(self, key: str) -> bool:
-        """A node's worker died before its deadline: hand it out again, at most twice; False when given up."""
+        """A node's worker died before its deadline: hand it out again, at most twice.
+
+        False when it is given up, or has ended before.
+        """
         self.running.discard(key)
+        if self.ended(key):
+            return False
         self._losses[key] = self._losses.get(key, 0) + 1
         if self._losses[key] > MAX_LOSSES:
             return False
@@ -82,6 +93,8 @@ class Queue:
     def fail(self, key: str, kind: str) -> list[Node]:
         """A node failed; return the nodes that now cannot run, failed with it as `prerequisite`."""
         self.running.discard(key)
+        if self.ended(key):
+            return []
         self.failed[key] = kind
         self._end(key)
         stranded = [other for other in self._below(key) if other not in self.failed]

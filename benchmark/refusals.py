@@ -1,4 +1,4 @@
-"""What of a sweep is refused before anything is run."""
+"""Checks that reject a sweep before anything runs."""
 
 from __future__ import annotations
 

@@ -40,7 +40,9 @@ def run_nodes(
     """
     from benchmark import cluster, ray_tune
 
-    slots = cluster.wait_for(job.distinct_resources, wait, console.print)
+    # Where no node is missing, latency is, for which the sweep's own resources are enough.
+    requests = job.requests(missing.values()) or {"resources": job.sweep.resources}
+    slots = cluster.wait_for(requests, wait, console.print)
     if cluster.is_several():
         cluster.check_store(job.store)
     if not missing:

@@ -18,8 +18,8 @@ def scratch() -> Iterator[Path]:
     """Give a temporary folder for the time of the block.
 
     A worker that is killed, by a timeout for one, leaves its folder, with gigabytes of teacher states in it;
-    the next trial on the same machine removes it. Whose folder it is a lock tells, which the kernel takes
-    away with its process.
+    the next trial on the same machine removes it. Ownership is a file lock, which the kernel releases when
+    the process dies.
     """
     _remove_abandoned()
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as name:

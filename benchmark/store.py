@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,9 +24,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from benchmark.fetched import fetch
 from benchmark.files import Root, sha256
 from benchmark.fingerprint import fingerprint
-from benchmark.remote import ConnectionLost
 from benchmark.verification import Verifier
 from reports.record import Failure, File, Record
 
@@ -65,7 +64,7 @@ class Scan:
 
 def has_result(record: Record) -> bool:
     """Whether the record holds files other nodes start from, such as weights."""
-    return any(role.startswith("result/") for role in record.files)
+    return bool(record.result_files)
 
 
 class Store(Root):
@@ -151,30 +150,20 @@ class Store(Root):
 
     def place(self, record: Record, role: str) -> str:
         """Path or URL of the folder that holds the record's files under `role`/."""
-        inside = next(file.path for name, file in record.files.items() if name.startswith(f"{role}/"))
-        return self.address("records", record.fingerprint, inside.split("/", 1)[0], role)
+        inside = next(file for name, file in record.files.items() if name.startswith(f"{role}/"))
+        return self.address("records", record.fingerprint, inside.attempt, role)
 
     def fetch(self, record: Record, role: str) -> Path:
         """A local folder with the record's files under `role`/ (e.g. `result`); downloads when remote."""
         inside = [file for name, file in record.files.items() if name.startswith(f"{role}/")]
         if not inside:
             raise FileNotFoundError(f"record {record.fingerprint[:12]} of {record.label} holds no {role}")
-        attempt = inside[0].path.split("/", 1)[0]
+        attempt = inside[0].attempt
         if self.local:
             return Path(self.path("records", record.fingerprint, attempt, role))
         assert self.cache is not None
         target = self.cache / "fetched" / record.fingerprint / attempt
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f"{attempt}.", dir=target.parent) as folder:
-                for file in inside:
-                    local = Path(folder, "files", file.path.split("/", 1)[1])
-                    local.parent.mkdir(parents=True, exist_ok=True)
-                    self.fs.get_file(self.path("records", record.fingerprint, file.path), str(local))
-                    if sha256(local) != file.sha256:
-                        raise OSError(f"{file.path} of record {record.fingerprint[:12]} arrived damaged")
-                with contextlib.suppress(OSError):  # Another process was first.
-                    Path(folder, "files").rename(target)
+        fetch(self, record.fingerprint, inside, target)
         return target / role
 
     def failures(self, fingerprints: Iterable[str]) -> dict[str, Failure]:
@@ -277,17 +266,17 @@ class Store(Root):
         return {path.removeprefix(base).lstrip("/"): info for path, info in found.items()}
 
     def _text(self, key: str) -> bytes:
-        """The bytes of one record.json; empty where it cannot be read, which is damage too.
+        """The bytes of one record.json; empty where there is none, or a local one cannot be read: damage too.
 
         Raises:
-            ConnectionLost: the store does not answer, which says nothing of the record.
+            OSError: a remote store does not answer as it should, which says nothing of the record.
         """
         try:
             return self.fs.cat_file(self.path("records", key, "record.json"))
-        except ConnectionLost:
+        except OSError as error:
+            if self.local or isinstance(error, FileNotFoundError):
+                return b""
             raise
-        except OSError:
-            return b""
 
     def _verified(
         self, key: str, text: bytes, listing: Mapping[str, Mapping[str, Any]], trusted: str = ""

@@ -91,7 +91,8 @@ def _run(job: Job, console: Console, options: Options, interrupts: Interrupts) -
     scan = _scan(job, options)
     _report_scan(job, scan, console)
     known = Manifest.read(job.store)
-    manifest = describe(job, options.command, known.machines if known else (), options.night)
+    machines, untimed = (known.machines, known.untimed) if known else ((), "")
+    manifest = describe(job, options.command, machines, options.night, untimed)
     wanted = _wanted(manifest, options)
     missing = job.missing(scan, wanted & job.plan.studies if options.study else wanted)
     kept = _kept(manifest, known, options.study)
@@ -132,7 +133,7 @@ def _run(job: Job, console: Console, options: Options, interrupts: Interrupts) -
 
 
 def _kept(manifest: Manifest, known: Manifest | None, study: str | None) -> Manifest:
-    """The manifest that the output has in the end: a study of some tasks or seeds drops none of its rows."""
+    """Return the manifest to store; a study on fewer tasks or seeds must not drop recorded rows."""
     if known and study and known.rows().keys() - manifest.rows().keys():
         return known.with_studies(manifest)
     return manifest
@@ -179,7 +180,7 @@ def _import_reports(manifest: Manifest) -> None:
     """
     from benchmark.digest import sources
     from reports import leaderboard  # noqa: F401
-    from reports.publish import render  # noqa: F401
+    from reports.render import render  # noqa: F401
 
     sources("reports")
     for study in manifest.studies:
@@ -253,7 +254,7 @@ def _report_scan(job: Job, scan: Scan, console: Console) -> None:
     for key, reason in scan.damaged.items():
         message = escape(f"damaged record of {job.plan.nodes[key].name}: {reason}; it is made again")
         console.print(f"[yellow]{message}[/]", soft_wrap=True)
-    for sentence in origins.replaced(scan.records.values()):
+    for sentence in origins.changed_start_models(scan.records.values()):
         console.print(f"[yellow]{escape(sentence)}[/]", soft_wrap=True)
     older = sum(
         1

@@ -105,6 +105,9 @@ class TuneCallback(Unsaved, tune.Callback):
         """A worker died: tell a timeout and a lack of memory from a lost node."""
         attempt = self.attempts[trial.config["attempt"]]
         node = attempt.node
+        # Whatever went wrong after a node's end, in what is told of it for one, does not undo it.
+        if self.queue.ended(node.fingerprint):
+            return
         error = trial.get_pickled_error()
         try:
             if self._is_whole(attempt):
@@ -201,9 +204,7 @@ class TuneCallback(Unsaved, tune.Callback):
 
     def _is_whole(self, attempt: Attempt) -> bool:
         record = self.store.read(attempt.node.fingerprint)
-        return record is not None and any(
-            file.path.startswith(f"{attempt.id}/") for file in record.files.values()
-        )
+        return record is not None and any(file.attempt == attempt.id for file in record.files.values())
 
     def _mailbox(self) -> Any:
         return Mailbox.options(  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmark.files import CHUNK, Root
+from benchmark.remote import steady
 from reports.record import File
 
 _FILE = "verified.json"
@@ -31,6 +32,7 @@ class Verifier:
 
         Raises:
             ValueError: with what differs.
+            OSError: a remote store does not answer as it should.
         """
         if info is None:
             raise ValueError(f"{file.path} is missing")
@@ -57,9 +59,13 @@ class Verifier:
         known = self._known.get(path)
         if stamp and known and known[:2] == [info["size"], stamp]:
             return known[2]
+        digest = self._digest if self._root.local else steady(self._digest, self._root.url)
         try:
-            found = self._digest(path)
+            found = digest(path)
         except OSError as error:
+            # Where a remote store does not answer as it should, that says nothing of the file.
+            if not self._root.local and not isinstance(error, FileNotFoundError):
+                raise
             raise ValueError(f"{path} cannot be read: {error}") from None
         self._known[path] = [info["size"], stamp, found]
         return found

@@ -15,8 +15,8 @@ from reports import leaderboard, predictions
 from reports.board import Leaderboard, MethodFacts, SweepFacts, TaskFacts
 from reports.metrics import collapse, score
 from reports.predictions import Predictions
-from reports.publish import render
 from reports.record import Cost, Failure, Model, Parameters, Record
+from reports.render import render
 
 TASKS = {"rte": "accuracy", "mrpc": "f1"}
 METHODS = {"finetune": {}, "kd:layers=3": {"layers": 3}}

@@ -112,10 +112,12 @@ def _fields(model: type[BaseModel], prefix: str = "") -> dict[str, dict[str, Any
     """What each field is, those of settings within settings as `pair.strategy`."""
     from pydantic_core import to_jsonable_python
 
+    from methods.settings import nested_model
+
     found: dict[str, dict[str, Any]] = {}
     for name, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True, validated_data={})
-        inner = _settings(field)
+        inner = nested_model(field)
         found[prefix + name] = {
             "default": {} if inner and default is not None else to_jsonable_python(default),
             "values": _values(field),
@@ -128,19 +130,8 @@ def _fields(model: type[BaseModel], prefix: str = "") -> dict[str, dict[str, Any
 
 def _values(field: FieldInfo) -> list[str]:
     """The words among what a field takes."""
-    return [str(word) for kind in _kinds(field) if get_origin(kind) is Literal for word in get_args(kind)]
-
-
-def _settings(field: FieldInfo) -> type[BaseModel] | None:
-    """The settings with fields of their own that a field takes."""
-    from pydantic import BaseModel, RootModel
-
-    own = [kind for kind in _kinds(field) if isinstance(kind, type) and issubclass(kind, BaseModel)]
-    return next((kind for kind in own if not issubclass(kind, RootModel)), None)
-
-
-def _kinds(field: FieldInfo) -> tuple[Any, ...]:
-    return (field.annotation, *get_args(field.annotation))
+    kinds = (field.annotation, *get_args(field.annotation))
+    return [str(word) for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
 
 
 def _tasks() -> list[dict[str, Any]]:

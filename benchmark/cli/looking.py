@@ -16,7 +16,6 @@ from rich.markup import escape
 from benchmark.cli import options
 
 if TYPE_CHECKING:
-    from benchmark.manifest import Manifest
     from benchmark.store import Store
     from reports.record import Failure
 
@@ -36,7 +35,7 @@ def status(
     """Show which trials are done, failed and not run."""
     from benchmark.cli.tables import failure_lines, status_table
 
-    store, manifest = _opened(target, output)
+    store, manifest = options.open_target(target, output)
     scan = manifest.scan(store)
     failures = store.failures({node.fingerprint for node in manifest.nodes} - scan.records.keys())
     rows = manifest.targets()
@@ -71,7 +70,7 @@ def _last_lines(store: Store, failure: Failure) -> list[str]:
 
     text = failure.traceback
     if not text:
-        path = store.path("logs", log_name(f"{failure.label}.{failure.task}.{failure.seed}"))
+        path = store.path("logs", log_name(failure.name))
         text = store.fs.cat_file(path).decode(errors="replace") if store.fs.exists(path) else ""
     return text.strip().splitlines()[-5:]
 
@@ -94,7 +93,7 @@ def logs(
     from benchmark.files import log_name
     from tasks.errors import BadInput, did_you_mean
 
-    store, manifest = _opened(output or _newest())
+    store, manifest = options.open_target(output or _newest())
     path = store.path("logs", log_name(trial))
     if not store.fs.exists(path):
         known = [node.name for node in manifest.nodes]
@@ -119,7 +118,7 @@ def report(
     from benchmark.studies import publish_studies
     from benchmark.tracking import RunIdentity, Session
 
-    store, manifest = _opened(target, output)
+    store, manifest = options.open_target(target, output)
     scan = manifest.scan(store)
     links = Session(store, RunIdentity(manifest.sweep.name, night=manifest.night)).links(())
     published = publish(store, manifest, scan.records.values(), links=links, force=True)
@@ -150,7 +149,7 @@ def export(
 
     if archive.suffix != ".zip":
         raise BadInput(f"{archive}: an archive's name ends in .zip; write {archive}.zip")
-    store, manifest = _opened(target, output)
+    store, manifest = options.open_target(target, output)
     packed = pack(store, manifest, archive)
     typer.echo(f"{packed.records} records, {packed.bytes / 1e6:.1f} MB: {archive}")
 
@@ -162,7 +161,7 @@ def sync(target: options.Target, output: options.Output = None) -> None:
     from benchmark.tracking import RunIdentity, TrackingStore, Unreachable, sync
     from tasks.errors import BadInput
 
-    store, manifest = _opened(target, output)
+    store, manifest = options.open_target(target, output)
     keys = {node.fingerprint for node in manifest.nodes}
     records = manifest.scan(store).records
     failures = store.failures(keys - records.keys()).values()
@@ -193,7 +192,7 @@ def ui(
     from benchmark.interrupts import Interrupted, interruptible
     from benchmark.tracking import TrackingStore, ui_command, ui_environment
 
-    store, _ = _opened(target, output)
+    store, _ = options.open_target(target, output)
     where = TrackingStore.of(store.url)
     if where.served:
         typer.echo(f"MLflow runs already: {where.shown}")
@@ -211,28 +210,6 @@ def ui(
             server.wait()
             raise
     sys.exit(code)
-
-
-def _opened(target: str, output: str | None = None) -> tuple[Store, Manifest]:
-    """Open the output that a target means; say so where its sweep's file has changed since."""
-    from benchmark.load import load_sweep
-    from benchmark.manifest import open_output
-    from tasks.errors import BadInput
-
-    store, manifest = open_output(target, output)
-    if target.endswith((".yaml", ".yml")):
-        try:
-            now = load_sweep(target).model_dump(mode="json")
-        except BadInput:  # Somebody is writing it at this moment.
-            return store, manifest
-        changed = [key for key, value in now.items() if value != manifest.sweep.config.get(key)]
-        if changed:
-            Console(stderr=True).print(
-                f"[yellow]{escape(store.url)} was last run with other settings than are in {escape(target)} "
-                f"({', '.join(changed)}); `leanboard plan` shows what is missing[/]",
-                soft_wrap=True,
-            )
-    return store, manifest
 
 
 def _newest() -> str:

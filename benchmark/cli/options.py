@@ -1,11 +1,11 @@
-"""Options that several commands share, and the way from them to a job."""
+"""Options that several commands share, and the way from them to a job or to its output."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 from urllib.parse import urlsplit
@@ -19,6 +19,10 @@ from tasks.errors import BadInput
 if TYPE_CHECKING:
     from benchmark.interrupts import Interrupted
     from benchmark.job import Job
+    from benchmark.manifest import Manifest
+    from benchmark.store import Store
+    from benchmark.sweep import Result
+    from reports.record import Failure
 
 SweepFile = Annotated[
     Path, typer.Argument(metavar="SWEEP", help="The sweep's YAML file.", show_default=False)
@@ -106,6 +110,31 @@ def open_job(
     return resolve(loaded, output=output, methods=methods or (), offline=offline)
 
 
+def open_target(target: str, output: str | None = None) -> tuple[Store, Manifest]:
+    """Open the output that a target means; say so where its sweep's file has changed since.
+
+    Raises:
+        BadInput: nothing has been run there.
+    """
+    from benchmark.load import load_sweep
+    from benchmark.manifest import open_output
+
+    store, manifest = open_output(target, output)
+    if target.endswith((".yaml", ".yml")):
+        try:
+            now = load_sweep(target).model_dump(mode="json")
+        except BadInput:  # Somebody is writing it at this moment.
+            return store, manifest
+        changed = [key for key, value in now.items() if value != manifest.sweep.config.get(key)]
+        if changed:
+            Console(stderr=True).print(
+                f"[yellow]{escape(store.url)} was last run with other settings than are in {escape(target)} "
+                f"({', '.join(changed)}); `leanboard plan` shows what is missing[/]",
+                soft_wrap=True,
+            )
+    return store, manifest
+
+
 def check_tracking_is_here() -> None:
     """Refuse a tracking server behind the network: `--offline` would not be."""
     parts = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
@@ -126,13 +155,31 @@ def command() -> str:
     return shlex.join(["leanboard", *sys.argv[1:]])
 
 
-def say_stopped(stop: Interrupted, job: Job, wanted: Collection[str], console: Console) -> NoReturn:
-    """Say what is finished of the wanted trials after a signal, and exit with the signal's code."""
-    done = len(set(wanted) & job.scan().records.keys())
+def say_stopped(stop: Interrupted, finished: str, console: Console) -> NoReturn:
+    """Say after a signal what is finished, and exit with the signal's code."""
     console.print(
-        f"\n[yellow]stopped by {stop}[/]; {done} of {len(wanted)} trials are in "
-        f"{escape(job.output)}. Run the same command to resume:\n  {escape(command())}",
+        f"\n[yellow]stopped by {stop}[/]; {escape(finished)}. Run the same command to resume:\n"
+        f"  {escape(command())}",
         highlight=False,
         soft_wrap=True,
     )
     sys.exit(stop.exit_code)
+
+
+def finished(job: Job, wanted: Collection[str]) -> str:
+    """How many of the wanted trials have a record."""
+    done = len(set(wanted) & job.scan().records.keys())
+    return f"{done} of {len(wanted)} trials are in {job.output}"
+
+
+def print_failures(failures: Iterable[Failure], console: Console) -> None:
+    """Print a line for each failed trial."""
+    from benchmark.cli.tables import failure_lines
+
+    for line in failure_lines(failures):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def print_counts(result: Result, console: Console) -> None:
+    """Print what a command did, in numbers."""
+    echo(console, f"{result.ran} run now, {result.cached} cached, {result.incomplete} without a result")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from benchmark.cli import options
 
@@ -99,7 +98,7 @@ def run(
             ),
         )
     except Interrupted as stop:
-        options.say_stopped(stop, job, job.plan.targets, console)
+        options.say_stopped(stop, options.finished(job, job.plan.targets), console)
     _show_result(result, job.output, console)
     _show_models(result, job, console)
     sys.exit(1 if result.incomplete else 0)
@@ -159,13 +158,7 @@ def nightly(
     try:
         outcome = night.run(job, console, how, refresh=refresh)
     except Interrupted as stop:
-        console.print(
-            f"\n[yellow]stopped by {stop}[/]; what is finished counts. Run the same command to resume:\n"
-            f"  {escape(options.command())}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        sys.exit(stop.exit_code)
+        options.say_stopped(stop, "what is finished counts", console)
     _show_result(outcome.result, job.output, console)
     for line in outcome.lines():
         options.echo(console, line)
@@ -253,16 +246,13 @@ def _show_models(result: Result, job: Job, console: Console) -> None:
 
 
 def _show_result(result: Result, output: str, console: Console) -> None:
-    from benchmark.cli.tables import failure_lines, leaderboard_table
+    from benchmark.cli.tables import leaderboard_table
 
     console.print(leaderboard_table(result.published.board))
-    for line in failure_lines(result.failures.values()):
-        console.print(line, highlight=False, soft_wrap=True)
+    options.print_failures(result.failures.values(), console)
     for study in result.studies:
         options.echo(console, f"Study {study.label}: {study.page}")
-    options.echo(
-        console, f"{result.ran} run now, {result.cached} cached, {result.incomplete} without a result"
-    )
+    options.print_counts(result, console)
     options.echo(console, f"Leaderboard: {result.published.page}")
     hint = f"(leanboard ui {shlex.quote(output)})"
     console.print(f"MLflow:      {result.tracking}   {hint}", markup=False, soft_wrap=True)

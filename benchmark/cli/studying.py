@@ -76,7 +76,6 @@ def study(
     """
     from benchmark import sweep as engine
     from benchmark.cli.running import show_plan
-    from benchmark.cli.tables import failure_lines
     from benchmark.interrupts import Interrupted
     from benchmark.job import resolve
     from benchmark.manifest import describe
@@ -114,17 +113,14 @@ def study(
     try:
         result = engine.run(job, console, how)
     except Interrupted as stop:
-        options.say_stopped(stop, job, wanted, console)
-    for line in failure_lines(failure for key, failure in result.failures.items() if key in wanted):
-        console.print(line, highlight=False, soft_wrap=True)
+        options.say_stopped(stop, options.finished(job, wanted), console)
+    options.print_failures((failure for key, failure in result.failures.items() if key in wanted), console)
     for published in result.studies:
         if published.label == chosen.label:
             for sentence in published.conclusion:
                 options.echo(console, sentence)
             options.echo(console, f"Study: {published.page}")
-    options.echo(
-        console, f"{result.ran} run now, {result.cached} cached, {result.incomplete} without a result"
-    )
+    options.print_counts(result, console)
     sys.exit(1 if result.incomplete else 0)
 
 

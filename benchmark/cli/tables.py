@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from reports.board import Leaderboard, Row
+from reports.board import OVERALL, Leaderboard, Row
 from reports.record import Failure
+from reports.statistics.verdicts import MARKS, rounded_p, signed
 
 if TYPE_CHECKING:
     from benchmark.job import Job
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from benchmark.plan import Node
 
 _STYLES = {"better": "green", "worse": "red", "equivalent": "cyan", "within noise": "dim", "none": "dim"}
-_SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "within noise": "~", "none": " "}
 
 
 def leaderboard_table(board: Leaderboard) -> Table:
@@ -29,7 +29,7 @@ def leaderboard_table(board: Leaderboard) -> Table:
     state = "" if board.complete else "  [red]incomplete[/]"
     table = Table(
         title=f"{escape(board.sweep.name)}: median of {len(board.sweep.seeds)} seeds, in points{state}",
-        caption="against the baseline: ▲ better  ▼ worse  = equivalent  ~ within noise",
+        caption="against the baseline: ▲ better  ▼ worse  = equivalent  ~ within noise  · no verdict",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
@@ -52,7 +52,42 @@ def _in_words(label: str) -> str:
 def _cell(row: Row | None) -> str:
     if row is None or row.median is None:
         return "[dim]-[/]"
-    return f"{row.median:.1f} [{_STYLES[row.verdict]}]{_SIGNS[row.verdict]}[/]"
+    return f"{row.median:.1f} [{_STYLES[row.verdict]}]{MARKS[row.verdict]}[/]"
+
+
+def comparison_table(board: Leaderboard, lines: Sequence[tuple[Row, Row]], adjusted: int) -> Table:
+    """A row against another by task: medians, the change with its interval, the test and the verdict.
+
+    Args:
+        board: of the two rows.
+        lines: the row and the one it is compared with, by task.
+        adjusted: number of tasks that p-values are adjusted for.
+    """
+    state = "" if board.complete else "  [red]incomplete[/]"
+    count = f"{adjusted} task{'' if adjusted == 1 else 's'}"
+    alone = "; overall is one comparison" if lines[0][0].task == OVERALL else ""
+    table = Table(
+        title=f"{escape(board.sweep.name)}: medians of {len(board.sweep.seeds)} seeds, in points{state}",
+        caption=f"adjusted over {count} (Benjamini-Hochberg){alone}",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("task", no_wrap=True)
+    for column in ("A", "B", "A - B", "95 % interval", "p", "adjusted"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for row, base in lines:
+        interval = "-" if row.ci is None else f"{signed(row.ci[0])} to {signed(row.ci[1])}"
+        word = "no verdict" if row.verdict == "none" else row.verdict
+        table.add_row(
+            escape(row.task),
+            *("-" if median is None else f"{median:.1f}" for median in (row.median, base.median)),
+            "-" if row.delta is None else signed(row.delta),
+            interval,
+            *("-" if p is None else rounded_p(p) for p in (row.p, row.p_adjusted)),
+            f"[{_STYLES[row.verdict]}]{MARKS[row.verdict]} {word}[/]",
+        )
+    return table
 
 
 def plan_table(
@@ -108,6 +143,5 @@ def failure_lines(failures: Iterable[Failure]) -> Iterator[str]:
     """One line per failed trial: kind, message and where its log lies."""
     for failure in failures:
         first = failure.message.splitlines()[0] if failure.message else ""
-        name = escape(f"{failure.label}.{failure.task}.{failure.seed}")
         log = f"  [dim]{escape(failure.log)}[/]" if failure.log else ""
-        yield f"[red]failed[/] {name}  {failure.kind}: {escape(first)}{log}"
+        yield f"[red]failed[/] {escape(failure.name)}  {failure.kind}: {escape(first)}{log}"

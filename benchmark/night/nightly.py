@@ -80,7 +80,8 @@ def _carry_out(job: Job, console: Console, options: Options, refresh: Refresh) -
     fresh_scored = nights.score(job.store, fresh)
     confirmations = _confirm(suspicious, before, fresh_scored, tasks)
     unseen = len(fresh_job.plan.rows) - len(fresh)
-    # Nothing that an unfinished night has left to be compared either.
+    # Trials left by an unfinished night still need comparing, so a night is idle only if every trial is
+    # reused.
     idle = earlier is not None and count_reused(earlier, trials) == len(job.plan.rows)
 
     outcome = Outcome(

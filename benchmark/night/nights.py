@@ -180,7 +180,7 @@ def score(store: Store, records: Iterable[Record]) -> dict[str, Scored]:
         made = Scored(own.index, own.labels, own.logits.shape[1])
         task = found.setdefault(record.task, made)
         if not task.same_examples(made):
-            raise ValueError(f"{record.label}.{record.task}.{record.seed}: scored on other examples")
+            raise ValueError(f"{record.name}: scored on other examples")
         task.predicted[record.label, record.seed] = own.classes.astype(np.uint16)
     return found
 

@@ -94,7 +94,7 @@ class Outdated:
 
 
 def _entry(record: Record, known: Mapping[str, Any] | None) -> dict[str, Any]:
-    attempts = {file.path.split("/", 1)[0] for file in record.files.values()}
+    attempts = {file.attempt for file in record.files.values()}
     return {"ended": record.ended, "attempts": sorted(attempts.union(known["attempts"] if known else ()))}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from reports.flatten import flatten
 from reports.record import Failure, Record
 
 if TYPE_CHECKING:
@@ -14,17 +15,6 @@ if TYPE_CHECKING:
 def stamp(outcome: Record | Failure) -> str:
     """What tells attempts at one fingerprint apart."""
     return f"{outcome.ended:.6f}"
-
-
-def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, keys joined by dots; lists stay whole."""
-    flat: dict[str, Any] = {}
-    for key, inner in content.items():
-        if isinstance(inner, Mapping) and inner:
-            flat |= flatten(inner, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = inner
-    return flat
 
 
 def metrics(record: Record) -> dict[str, float]:
@@ -87,7 +77,8 @@ def tags(record: Record) -> dict[str, Any]:
         found["signature"] = record.model.signature
         found["heads"] = record.model.heads or ""
     git = record.environment.get("git") or {}
-    environment = flatten({k: v for k, v in record.environment.items() if k != "git"}, "environment.")
+    facts = flatten({name: fact for name, fact in record.environment.items() if name != "git"})
+    environment = {f"environment.{name}": fact for name, fact in facts.items()}
     found |= {"mlflow.source.git.commit": git.get("commit"), "git.dirty": git.get("dirty")}
     return {key: content for key, content in (found | environment).items() if content not in (None, "")}
 

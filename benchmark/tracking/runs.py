@@ -22,7 +22,8 @@ from benchmark.tracking.client import Client, milliseconds, value
 from benchmark.tracking.run_identity import RunIdentity
 from benchmark.tracking.state import board_stamp
 from benchmark.tracking.tracking_store import TrackingStore
-from reports.record import Failure, Record
+from reports.flatten import flatten
+from reports.record import Failure, Record, trial_name
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -80,7 +81,7 @@ class Runs:
     def begin(self) -> None:
         """Show the sweep as running, with its settings."""
         self.client.reopen(self.parent)
-        self._changed = self._log_params(self.parent, content.flatten(self.identity.config))
+        self._changed = self._log_params(self.parent, flatten(self.identity.config))
         self._describe(None)
         self.client.write(self.parent, "sweep.json", json.dumps(self.identity.config, indent=1, default=str))
 
@@ -126,7 +127,7 @@ class Runs:
         """Make the run of an attempt that begins; earlier ones of the fingerprint give way."""
         self._clear(key)
         self._make(key, "trial", {"label": label, "task": task, "seed": seed}, at)
-        self.client.log(self._open[key], params=content.flatten(params))
+        self.client.log(self._open[key], params=flatten(params))
 
     def curve(self, key: str, reports: list[Live]) -> None:
         """Add live metrics to a running trial."""
@@ -196,7 +197,7 @@ class Runs:
 
     def _make(self, key: str, kind: str, tags: Mapping[str, Any], at: float) -> None:
         tags = {**tags, **self.identity.tags, "leanboard.kind": kind, "leanboard.fingerprint": key}
-        title = f"{tags['label']}.{tags['task']}.{tags['seed']}"
+        title = trial_name(tags["label"], tags["task"], tags["seed"])
         self._open[key] = self.client.create(title, tags | {"mlflow.parentRunId": self.parent}, at)
         self._trials[key].append(self._open[key])
         self.counts["made"] += 1
@@ -214,10 +215,8 @@ class Runs:
 
     def _attach(self, run: str, record: Record) -> None:
         self.client.write(run, "record.json", record.model_dump_json(indent=1))
-        for role in record.files:
-            # Results other nodes start from hold weights; those stay in the store alone.
-            if role.startswith("result/"):
-                continue
+        # Results other nodes start from hold weights; those stay in the store alone.
+        for role in sorted(record.files.keys() - record.result_files.keys()):
             folder, _, file = role.removeprefix("artifacts/").rpartition("/")
             with tempfile.TemporaryDirectory() as temporary, self.store.open(record, role) as source:
                 path = Path(temporary, file)
@@ -239,7 +238,7 @@ class Runs:
 
     def _summarise(self, row: Row, now: int) -> None:
         run = self.rows([(row.label, row.task)])[row.label, row.task]
-        changed = self._log_params(run, content.flatten(row.params))
+        changed = self._log_params(run, flatten(row.params))
         tags = content.row_tags(row) | {"mlflow.note.content": description.of_row(row, changed)}
         self._update(run, content.row_metrics(row), tags, now)
         self.client.end(run, "FINISHED", now / 1000)

@@ -48,12 +48,13 @@ class Session:
         """A node is done or has failed."""
         if self.mirror is None:
             return
-        if outcome.status == "done":
-            # A record that cannot be seen yet, on a slow network file system, is shown by `finish`.
-            with contextlib.suppress(ValueError):
+        # What a slow file system or an outage hides now is shown by `finish`. An exception here would reach
+        # Tune, which would take the node, whatever became of it, for one whose worker died.
+        with contextlib.suppress(ValueError, OSError):
+            if outcome.status == "done":
                 self.mirror.finished(self.store.parse(node.fingerprint))
-        elif failure := self.store.failure(node.fingerprint, outcome.attempt):
-            self.mirror.failed(failure)
+            elif failure := self.store.failure(node.fingerprint, outcome.attempt):
+                self.mirror.failed(failure)
 
     def lost(self, node: Node) -> None:
         """A node's worker died; when it is handed out again a new run takes the place of this attempt's."""
@@ -62,7 +63,7 @@ class Session:
         """Live metrics came in."""
         if self.mirror is None:
             return
-        # A node that goes on after a kill reports its whole curve at once, more than the queue has places.
+        # A resumed node reports its whole curve at once, more than the queue holds; group it by node.
         reports: defaultdict[str, list[Live]] = defaultdict(list)
         for fingerprint, step, metrics, at in messages:
             reports[fingerprint].append((step, metrics, at))

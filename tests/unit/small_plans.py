@@ -44,7 +44,7 @@ def context(**changes: Any) -> Context:
         "model": {"id": "minilm", "sha256": "0" * 64},
         "data": {"rte": {"sha256": "1" * 64}, "sst2": {"sha256": "2" * 64}},
         "training": Training(precision="fp32", device="cpu"),
-        "exceptions": {},
+        "training_by_method": {},
         "limit": None,
         "selection": 0.2,
     }

@@ -30,6 +30,7 @@ SWEEP = {
 COMMAND = (
     "leanboard run '/home/me/my sweeps/first.yaml' --set data=/home/me/glue -o s3://bucket/results --limit 9"
 )
+UNTIMED = "socket in /home/me/ray/session_1 is closed"
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def job(tmp_path, monkeypatch):
 @pytest.fixture
 def archive(job, tmp_path):
     target = tmp_path / "published" / "first.zip"
-    pack(job.store, describe(job, COMMAND), target)
+    pack(job.store, describe(job, COMMAND, untimed=UNTIMED), target)
     return target
 
 
@@ -64,6 +65,7 @@ def test_an_archive_holds_no_weights_and_no_place_of_this_machine(archive):
 
 def test_the_command_and_the_settings_keep_last_names(archive):
     _, manifest = open_archive(archive)
+    assert manifest.untimed == "socket in session_1 is closed"
     assert shlex.split(manifest.sweep.command) == shlex.split(
         "leanboard run first.yaml --set data=glue -o s3://bucket/results --limit 9"
     )
@@ -90,7 +92,7 @@ def test_a_path_from_a_root_is_its_last_name(word, left):
 
 
 def test_equal_records_give_an_equal_file(job, archive, tmp_path):
-    pack(job.store, describe(job, COMMAND), tmp_path / "again.zip")
+    pack(job.store, describe(job, COMMAND, untimed=UNTIMED), tmp_path / "again.zip")
     assert archive.read_bytes() == (tmp_path / "again.zip").read_bytes()
 
 

@@ -9,7 +9,7 @@ from benchmark import cluster
 from benchmark.config import Resources
 from tasks.errors import BadInput
 
-WANTED = [Resources(cpu=2, gpu=0.5)]
+WANTED = {"resources": Resources(cpu=2, gpu=0.5)}
 
 
 @pytest.fixture
@@ -21,23 +21,38 @@ def asked(monkeypatch):
     return calls
 
 
-def test_a_cluster_with_room_is_asked_for_nothing(monkeypatch, asked):
-    monkeypatch.setattr(cluster, "slots", lambda wanted: 3)
+@pytest.fixture
+def grow(monkeypatch):
+    """Let the cluster have room for so many trials, one number for each look at it."""
+
+    def pretend(*slots: int) -> None:
+        sizes = iter(slots)
+
+        def look(wanted):
+            size = next(sizes)
+            return size, {} if size else wanted
+
+        monkeypatch.setattr(cluster, "_room", look)
+
+    return pretend
+
+
+def test_a_cluster_with_room_is_asked_for_nothing(grow, asked):
+    grow(3)
     assert cluster.wait_for(WANTED, 60, print) == 3
     assert asked == []
 
 
-def test_an_empty_cluster_is_asked_for_one_trial_and_released(monkeypatch, asked):
-    sizes = iter([0, 0, 0, 2])
-    monkeypatch.setattr(cluster, "slots", lambda wanted: next(sizes))
+def test_an_empty_cluster_is_asked_for_one_trial_and_released(grow, asked):
+    grow(0, 0, 0, 2)
     said: list[str] = []
     assert cluster.wait_for(WANTED, 60, said.append) == 2
     assert asked == [[{"CPU": 2, "GPU": 0.5}], []]
     assert said == ["waiting for the cluster to grow"]
 
 
-def test_waiting_ends_with_advice(monkeypatch, asked):
-    monkeypatch.setattr(cluster, "slots", lambda wanted: 0)
+def test_waiting_ends_with_advice(grow, asked):
+    grow(*[0] * 9)
     with pytest.raises(BadInput, match="raise --wait"):
         cluster.wait_for(WANTED, 0, print)
     assert asked[-1] == []

@@ -21,7 +21,7 @@ from benchmark.manifest import describe
 from reports.record import Failure
 
 COMMANDS = (
-    "run", "plan", "nightly", "study", "status", "logs", "report", "sync", "ui", "list", "init", "schema", "prefetch",
+    "run", "plan", "nightly", "study", "status", "logs", "report", "compare", "sync", "ui", "list", "init", "schema", "prefetch",
     "doctor",
 )  # fmt: skip
 HEAVY = (

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
+import os
 import socket
 import threading
 
 import pytest
 
-from benchmark import cluster
+from benchmark import cluster, job
 from benchmark.config import Resources
+from benchmark.load import make_sweep
 from tasks.errors import BadInput
 
 
@@ -43,7 +46,8 @@ def nodes(monkeypatch):
 )
 def test_slots_at_the_smallest_request(nodes, resources, wanted, expected):
     nodes(*resources)
-    assert cluster.slots([Resources(**each) for each in wanted]) == expected
+    requests = {f"resources.methods.{n}": Resources(**each) for n, each in enumerate(wanted)}
+    assert cluster.wait_for(requests, 60, pytest.fail) == expected
 
 
 @pytest.mark.parametrize(
@@ -52,7 +56,7 @@ def test_slots_at_the_smallest_request(nodes, resources, wanted, expected):
         (
             [{"CPU": 2.0}],
             {"cpu": 3},
-            ["3 CPUs and 0 GPUs", "2 CPUs and 0 GPUs", "resources.cpu", "--address"],
+            ["3 CPUs and 0 GPUs", "2 CPUs and 0 GPUs", "lower resources.methods.kd.cpu", "--address"],
         ),
         ([{"CPU": 2.0}, {"CPU": 2.0}], {"cpu": 4}, ["4 CPUs", "largest node has 2 CPUs"]),
         ([{"CPU": 2.0}], {"cpu": 1, "gpu": 0.5}, ["0.5 GPUs", "0 GPUs"]),
@@ -64,8 +68,8 @@ def test_slots_at_the_smallest_request(nodes, resources, wanted, expected):
 def test_what_no_node_could_hold_is_refused(nodes, resources, wanted, fragments):
     nodes(*resources)
     with pytest.raises(BadInput) as caught:
-        cluster.slots([Resources(), Resources(**wanted)] if resources else [Resources(**wanted)])
-    for fragment in ["resources:", *fragments]:
+        cluster.wait_for({"resources.methods.kd": Resources(**wanted)}, 60, pytest.fail)
+    for fragment in ["resources.methods.kd: a trial asks for", *fragments]:
         assert fragment in str(caught.value)
 
 
@@ -75,8 +79,10 @@ def test_an_autoscaler_is_waited_for_and_not_for_ever(nodes, monkeypatch):
     monkeypatch.setattr(cluster, "request_resources", lambda bundles: asked.append(bundles))
     monkeypatch.setattr(cluster.time, "sleep", lambda seconds: None)
     said = []
-    with pytest.raises(BadInput, match=r"no node had room for a trial after 0\.05 s.*--wait"):
-        cluster.wait_for([Resources()], 0.05, said.append)
+    with pytest.raises(
+        BadInput, match=r"1 CPUs and 0 GPUs, and no node had room for it after 0\.05 s.*--wait"
+    ):
+        cluster.wait_for({"resources": Resources()}, 0.05, said.append)
     assert said
     assert asked == [[{"CPU": 1.0, "GPU": 0.0}], []]
 
@@ -84,7 +90,89 @@ def test_an_autoscaler_is_waited_for_and_not_for_ever(nodes, monkeypatch):
         nodes({"CPU": 0.0}, {"CPU": 4.0})
 
     monkeypatch.setattr(cluster.time, "sleep", grow)
-    assert cluster.wait_for([Resources()], 600, said.append) == 4
+    assert cluster.wait_for({"resources": Resources()}, 600, said.append) == 4
+
+
+def test_every_kind_of_trial_has_room_before_any_runs(nodes, monkeypatch):
+    """What no node ever holds waits in Tune without a word, and keeps the others from being handed out."""
+    nodes({"CPU": 4.0}, autoscaler=({"CPU": 8.0, "GPU": 1.0},))
+    asked = []
+    monkeypatch.setattr(cluster, "request_resources", lambda bundles: asked.append(bundles))
+    monkeypatch.setattr(cluster.time, "sleep", lambda seconds: None)
+    requests = {"resources": Resources(), "resources.methods.kd": Resources(cpu=2, gpu=1)}
+    with pytest.raises(BadInput) as caught:
+        cluster.wait_for(requests, 0.05, lambda line: None)
+    for fragment in (
+        "resources.methods.kd: a trial asks for 2 CPUs and 1 GPUs",
+        "no node had room for it after 0.05 s",
+        "lower resources.methods.kd.cpu or resources.methods.kd.gpu",
+    ):
+        assert fragment in str(caught.value)
+    assert asked == [[{"CPU": 2.0, "GPU": 1.0}], []]
+
+
+def test_a_node_that_goes_while_another_is_waited_for_is_asked_for_again(nodes, monkeypatch):
+    large, with_gpu = {"CPU": 8.0}, {"CPU": 4.0, "GPU": 1.0}
+    there = iter([[with_gpu], [with_gpu, large]])
+    asked = []
+    monkeypatch.setattr(cluster, "request_resources", lambda bundles: asked.append(bundles))
+    monkeypatch.setattr(
+        cluster.time, "sleep", lambda seconds: nodes(*next(there), autoscaler=(large, with_gpu))
+    )
+    nodes(large, autoscaler=(large, with_gpu))
+    requests = {"resources": Resources(cpu=6), "resources.methods.kd": Resources(cpu=2, gpu=1)}
+    assert cluster.wait_for(requests, 600, lambda line: None) == 1
+    assert asked == [[{"CPU": 2.0, "GPU": 1.0}], [{"CPU": 6.0, "GPU": 0.0}], []]
+
+
+def test_a_request_is_named_by_the_key_that_makes_it(tmp_path):
+    resources = {"cpu": 1, "methods": {"kd": {"cpu": 2}, "auber": {"gpu": 1}}}
+    fields = {"name": "a", "model": "minilm", "data": "bundled", "tasks": ["rte"]}
+    sweep = make_sweep({**fields, "methods": ["finetune", "kd"], "resources": resources}, folder=tmp_path)
+    made = job.resolve(sweep, output=str(tmp_path / "out"))
+    assert made.requests(made.plan.nodes.values()) == {
+        "resources": Resources(cpu=1),
+        "resources.methods.kd": Resources(cpu=2),
+    }
+    starts = [node for node in made.plan.nodes.values() if node.label == "finetune"]
+    assert made.requests(starts) == {"resources": Resources(cpu=1)}
+
+
+@pytest.fixture
+def environment(monkeypatch) -> None:
+    """Let what `connected` sets for Ray end with the test."""
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_job_that_was_submitted_with_a_working_directory_connects(monkeypatch):
+    """Ray refuses two unless told otherwise, and without one the sweep's file does not reach the cluster."""
+    from ray._private import services
+
+    def stop(*address):
+        raise ConnectionError("this is where it would look for the cluster")
+
+    submitted = {"runtime_env": {"working_dir": "gcs://submitted.zip"}, "metadata": {}}
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(submitted))
+    monkeypatch.setattr(services, "canonicalize_bootstrap_address", stop)
+    with (
+        pytest.raises(BadInput, match=r"no Ray cluster answers there \(this is where it would look"),
+        cluster.connected("auto", offline=True),
+    ):
+        pass
+
+
+@pytest.mark.usefixtures("environment")
+def test_what_ray_refuses_is_not_called_a_missing_cluster(monkeypatch):
+    def refuse(**options):
+        raise ValueError("Failed to merge the Job's runtime env")
+
+    monkeypatch.setattr(cluster.ray, "init", refuse)
+    with (
+        pytest.raises(BadInput, match="--address auto: Ray refuses to connect: Failed to merge"),
+        cluster.connected("auto", offline=True),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "no-such-host.invalid:6379", "127.0.0.1:port"])

@@ -102,10 +102,25 @@ def test_sources_installed_inside_a_checkout_are_not_its_own(monkeypatch, tmp_pa
     assert git_state() == {}
 
 
-def test_a_worker_is_told_the_drivers_commit(monkeypatch):
+def test_sources_without_a_repository_are_told_their_commit(monkeypatch, tmp_path):
+    """Those that the driver sends to a worker, and those of an image."""
     monkeypatch.setenv("LEANBOARD_GIT_COMMIT", "abc")
+    monkeypatch.setattr(environment, "_ROOT", tmp_path)
+    assert git_state() == {"commit": "abc", "dirty": False}
+    environment.git_state.cache_clear()
     monkeypatch.setenv("LEANBOARD_GIT_DIRTY", "1")
     assert git_state() == {"commit": "abc", "dirty": True}
+
+
+def test_a_checkout_knows_its_commit_better_than_an_image(monkeypatch, tmp_path):
+    """A container with a checkout in it still has the variable of its image."""
+    monkeypatch.setenv("LEANBOARD_GIT_COMMIT", "abc")
+    monkeypatch.setattr(environment, "_ROOT", tmp_path)
+    git(tmp_path, "init", "-q")
+    assert git_state() == {"commit": "abc", "dirty": False}, "there is no commit yet"
+    git(tmp_path, "commit", "-qm", "first", "--allow-empty")
+    environment.git_state.cache_clear()
+    assert len(git_state()["commit"]) == 40
 
 
 def test_an_exception_s_device_is_that_of_the_resources_it_gets(tmp_path):
@@ -119,7 +134,8 @@ def test_an_exception_s_device_is_that_of_the_resources_it_gets(tmp_path):
         "tasks": ["rte"],
         "methods": ["finetune", "kd"],
     }
-    resources = {"cpu": 2, "gpu": 1, "methods": {"kd": {"cpu": 4}}}
+    resources = {"cpu": 2, "gpu": 1, "methods": {"kd": {"cpu": 4, "gpu": 0}}}
     sweep = make_sweep({**fields, "resources": resources}, folder=tmp_path)
     context = job.resolve(sweep, output=str(tmp_path / "out")).plan.context
-    assert context.exceptions["kd"].device == context.training.device == "cuda"
+    assert context.training.device == "cuda"
+    assert context.training_by_method["kd"].device == "cpu"

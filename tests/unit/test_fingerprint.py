@@ -154,8 +154,8 @@ def test_a_grid_of_finetune_leaves_what_others_start_from():
 
 
 def test_a_method_with_a_gpu_has_fingerprints_of_its_own():
-    exceptions = {"kd": Training(precision="bf16", device="cuda")}
-    assert {name.split(".")[0] for name in changed(plan(), plan(exceptions=exceptions))} == {"kd:layers=3"}
+    other = plan(training_by_method={"kd": Training(precision="bf16", device="cuda")})
+    assert {name.split(".")[0] for name in changed(plan(), other)} == {"kd:layers=3"}
 
 
 def test_seeds_and_tasks_added_leave_the_others_alone():

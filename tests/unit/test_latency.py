@@ -1,22 +1,38 @@
 from __future__ import annotations
 
+import functools
 import importlib
+import io
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 import torch
-from small_plans import record
+from rich.console import Console
+from small_plans import node_record, record
 from tiny_encoders import encoder
 
 from benchmark import cluster, latency, latency_phase
 from benchmark.config import LatencySettings
+from benchmark.job import resolve
+from benchmark.load import make_sweep
+from benchmark.manifest import Manifest, describe
 from benchmark.store import Store
 from methods import checkpoint, timing
 from reports.record import Latency, Model, Parameters
 from tasks.errors import BadInput
 
 SETTINGS = LatencySettings(batch_sizes=(1, 3), length=8, repeats=3)
+SWEEP = {
+    "name": "first",
+    "model": "minilm",
+    "data": "bundled",
+    "tasks": ["rte"],
+    "methods": ["finetune"],
+    "seeds": 1,
+    "latency": SETTINGS.model_dump(),
+}
 
 
 def model(signature: str) -> Model:
@@ -185,3 +201,33 @@ def test_a_node_that_never_is_idle_is_waited_for_as_long_as_told(monkeypatch):
         latency_phase._on_an_idle_node({"a": {}}, {}, SETTINGS, "cpu", 1, 7)
     assert asked == [[{"CPU": 8}], 7]
     assert len(removed) == 1
+
+
+@pytest.fixture
+def measure(tmp_path, monkeypatch):
+    """Measure a sweep of one finished row; what would time it on a cluster is given."""
+    job = resolve(make_sweep(SWEEP), output=str(tmp_path))
+    scan = job.scan()
+    for node in job.plan.trials():
+        scan.records[node.fingerprint] = node_record(job.plan, node, model=model("one"))
+
+    def run(manifest: Manifest, on_an_idle_node: Callable[..., list[Latency]]) -> Manifest:
+        monkeypatch.setattr(latency_phase, "_on_an_idle_node", on_an_idle_node)
+        console = Console(file=io.StringIO())
+        made = latency_phase.measure(job, SETTINGS, manifest, scan, console, wait=1)
+        assert Manifest.read(job.store) == made, "a later report reads it"
+        return made
+
+    return functools.partial(run, describe(job, "leanboard run s.yaml"))
+
+
+def test_why_there_is_no_latency_is_kept_for_the_page(measure):
+    def busy(*what):
+        raise BadInput("other work holds CPUs of every node")
+
+    assert measure(busy).untimed == "other work holds CPUs of every node"
+
+
+def test_a_latency_that_was_measured_needs_no_excuse(measure):
+    manifest = measure(lambda *what: [measured("one")])
+    assert (manifest.machines, manifest.untimed) == (("here",), "")

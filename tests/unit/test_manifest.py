@@ -29,11 +29,12 @@ def job(tmp_path) -> Job:
 
 
 def test_it_comes_back_as_it_was_written(job):
-    manifest = describe(job, "leanboard run first.yaml", ("a machine",), "2026-07-30")
+    manifest = describe(job, "leanboard run first.yaml", ("a machine",), "2026-07-30", "no node is idle")
     assert Manifest.read(job.store) is None
     manifest.write(job.store)
     assert Manifest.read(job.store) == manifest
     assert (manifest.machines, manifest.night) == (("a machine",), "2026-07-30")
+    assert manifest.untimed == "no node is idle"
 
 
 def test_it_tells_rows_from_prerequisites(job):

@@ -21,20 +21,20 @@ def trial(of: Record) -> Record:
 
 
 def test_a_start_model_that_came_out_the_same_changes_nothing():
-    assert origins.replaced([start("one"), trial(start("one", ended=9.0))]) == []
+    assert origins.changed_start_models([start("one"), trial(start("one", ended=9.0))]) == []
 
 
 def test_one_that_came_out_different_is_said_with_what_to_do():
-    (said,) = origins.replaced([start("two"), trial(start("one"))])
+    (said,) = origins.changed_start_models([start("two"), trial(start("one"))])
     assert said.startswith("Started from a finetune that has been made again since and came out different: ")
     assert "different: kd.rte.1; " in said
     assert "--rerun finetune" in said
 
 
 def test_an_archive_without_weights_has_nothing_to_compare():
-    assert origins.replaced([_bare(start("one")), trial(start("one"))]) == []
+    assert origins.changed_start_models([_bare(start("one")), trial(start("one"))]) == []
 
 
 @pytest.mark.parametrize("known", [[], [start("one").model_copy(update={"fingerprint": "o" * 64})]])
 def test_records_without_an_origin_or_without_the_start_model_are_in_order(known):
-    assert origins.replaced([*known, trial(start("one"))]) == []
+    assert origins.changed_start_models([*known, trial(start("one"))]) == []

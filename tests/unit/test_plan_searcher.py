@@ -105,3 +105,14 @@ def test_a_signal_is_heard_without_any_trial(searcher, interrupts):
     interrupts.number = signal.SIGINT
     with pytest.raises(Interrupted):
         searcher.suggest("b")
+
+
+def test_what_goes_wrong_after_a_node_has_ended_does_not_hand_it_out_again(searcher):
+    """Tune reports whatever a watcher raises as an error of the trial whose end it was told."""
+    queue, callback = searcher.queue, searcher.callback
+    attempt = next(iter(callback.attempts))
+    queue.fail("0", "error")
+    trial = SimpleNamespace(config={"attempt": attempt}, get_pickled_error=lambda: OSError("no answer"))
+    callback.on_trial_error(1, [], trial)
+    assert queue.failed == {"0": "error", "1": "prerequisite"}
+    assert queue.finished and queue.take() is None

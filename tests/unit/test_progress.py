@@ -108,7 +108,15 @@ def test_a_terminal_shows_one_live_table_with_metrics():
 
 def test_metrics_of_trials_that_have_ended_are_dropped():
     shown = progress(terminal=True)
-    shown.metrics([("0", 1, {"loss": 1.0}, 0.0)])
+    node = shown.queue.take()
+    message = (node.fingerprint, 1, {"loss": 1.0}, 0.0)
+    shown.started(node)
+    shown.metrics([message])
+    assert shown.last == {node.fingerprint: {"loss": 1.0}}
+    shown.queue.complete(node.fingerprint)
+    shown.ended(node, outcome(node))
+    # The mailbox may be emptied after the trial has ended.
+    shown.metrics([message])
     assert shown.last == {}
 
 

@@ -47,8 +47,8 @@ def model(signature: str) -> Model:
 class Output:
     """An output folder with the records of a finished sweep."""
 
-    def __init__(self, root: str, folder) -> None:
-        self.job = resolve(make_sweep(SWEEP), output=root)
+    def __init__(self, root: str, folder, **changes) -> None:
+        self.job = resolve(make_sweep({**SWEEP, **changes}), output=root)
         self.store = Store(root, folder / "cache")
         self.folder = folder
         self.manifest = describe(self.job, "leanboard run first.yaml", ("here",))
@@ -111,7 +111,7 @@ def plain(monkeypatch):
     monkeypatch.setattr(leaderboard, "build", functools.partial(leaderboard.build, replicates=100))
     content = {"leaderboard.html": tables.to_json, "leaderboard.json": tables.to_json}
     monkeypatch.setattr(
-        "reports.publish.render", lambda board: {name: to(board).encode() for name, to in content.items()}
+        "reports.render.render", lambda board: {name: to(board).encode() for name, to in content.items()}
     )
 
 
@@ -207,9 +207,9 @@ def fail(output: Output, attempt: str = "f", ended: float = 3.0) -> None:
     )
 
 
-def time_it(output: Output, milliseconds: float = 1.0) -> None:
+def time_it(output: Output, milliseconds: float = 1.0, signature: str = "finetune") -> None:
     batch = {"median_ms": milliseconds, "q1_ms": 0.9, "q3_ms": 1.1, "repeats": 3}
-    found = Latency(signature="finetune", machine="here", precision="fp32", length=8, batches={"1": batch})
+    found = Latency(signature=signature, machine="here", precision="fp32", length=8, batches={"1": batch})
     latency.save(output.store, [found], output.job.sweep.latency, "here")
 
 
@@ -313,3 +313,29 @@ def test_the_page_names_trials_of_a_start_model_that_came_out_different(output):
     output.store.put(made.model_copy(update={"files": {}}), "b", files)
     (said,) = (note for note in output.publish().board.notes if "came out different" in note)
     assert "Started from a finetune" in said
+
+
+def test_the_page_says_which_texts_stand_in_two_parts(local, plain):
+    assert not any("stand in two parts" in note for note in local.publish().board.notes)
+    for key in row_keys(local):
+        seed = local.job.plan.nodes[key].seed
+        counts = {"train+validation": seed, "reward+choice": 0}
+        local.leave(key, data={"texts_in_train_and_validation": 3, "texts_in_two_parts": counts})
+    (said,) = (note for note in local.publish().board.notes if "stand in two parts" in note)
+    assert "3 in the official train and validation splits, 1 to 3 in train′ and validation;" in said
+    assert "reward" not in said
+
+
+def test_the_page_says_why_there_is_no_latency_until_there_is_one(local, plain):
+    local.manifest = local.manifest.model_copy(update={"untimed": "other work holds CPUs of every node."})
+    published = local.publish()
+    assert published.board.notes[-1] == "Latency was not measured: other work holds CPUs of every node."
+    assert json.loads((published.folder / "leaderboard.json").read_bytes())["notes"][-1].startswith("Latency")
+    time_it(local)
+    assert local.publish().board.notes[-1].startswith("Latency was not measured of every row: other work")
+    time_it(local, signature="kd:layers=3")
+    published = local.publish()
+    assert published.fresh and not any("Latency" in note for note in published.board.notes)
+    # Another reason that nobody reads is no news.
+    local.manifest = local.manifest.model_copy(update={"untimed": "no node with a GPU is left"})
+    assert not local.publish().fresh

@@ -83,6 +83,24 @@ def test_losses_are_counted_by_node():
     assert not queue.lost("0")
 
 
+@pytest.mark.parametrize("end", ["complete", "fail"])
+def test_what_has_ended_is_not_changed_by_what_is_told_of_it_later(end):
+    queue = Queue(graph({0: [], 1: [0], 2: [], 3: [2]}))
+    take_all(queue)
+    if end == "complete":
+        queue.complete("0")
+    else:
+        queue.fail("0", "error")
+    seen = (set(queue.done), dict(queue.failed), queue.work_done, queue.work_left)
+    assert queue.lost("0") is False
+    queue.complete("0")
+    assert queue.fail("0", "node_lost") == []
+    assert (set(queue.done), dict(queue.failed), queue.work_done, queue.work_left) == seen
+    assert take_all(queue) == (["1"] if end == "complete" else [])
+    queue.complete("2")
+    assert take_all(queue) == ["3"], "once"
+
+
 def test_an_empty_queue_is_finished():
     assert Queue({}).finished
 

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from pathlib import Path
 
 import pytest
 from small_plans import leave, plan, record
 
+from benchmark.fetched import UNUSED_SECONDS
 from benchmark.store import Store, has_result
 from benchmark.verification import Verifier
 from reports.record import Failure
@@ -105,6 +107,28 @@ def test_a_remote_result_that_arrives_damaged_is_not_kept(tmp_path):
     store.fs.pipe_file(path, b"right")
     assert (store.fetch(made, "result") / "weights").read_bytes() == b"right"
     assert [path.name for path in (tmp_path / "cache" / "fetched" / made.fingerprint).iterdir()] == ["a"]
+
+
+def test_what_was_fetched_of_earlier_attempts_is_removed_once_nobody_uses_it(tmp_path):
+    store = Store(f"memory://{uuid.uuid4().hex}", tmp_path / "cache")
+    folder = tmp_path / "cache" / "fetched" / record().fingerprint
+
+    def fetch(attempt: str) -> set[str]:
+        made = leave(store, record(), tmp_path / "files", attempt=attempt, result__weights=b"w")
+        store.fetch(made, "result")
+        return {path.name for path in folder.iterdir()}
+
+    def age(name: str, seconds: float) -> None:
+        then = time.time() - seconds
+        os.utime(folder / name, (then, then))
+
+    assert fetch("a") == {"a"}
+    assert fetch("b") == {"a", "b"}, "a trial may use the earlier one"
+    (folder / "a.half").mkdir()
+    for name in ("a", "b", "a.half"):
+        age(name, 2 * UNUSED_SECONDS)
+    assert fetch("b") == {"a", "b", "a.half"}
+    assert fetch("c") == {"b", "c"}, "b was asked for again"
 
 
 def test_a_record_in_the_place_of_another_is_told_from_it(store, tmp_path):
@@ -251,14 +275,14 @@ def test_a_record_whose_content_does_not_decide_its_fingerprint_is_damage(store,
     assert "does not belong" in damaged(store, made)
 
 
-def test_a_file_that_cannot_be_read_is_damage(store, tmp_path, monkeypatch):
-    made = leave(store, record(), tmp_path / "files")
+def test_a_local_file_that_cannot_be_read_is_damage(local, tmp_path, monkeypatch):
+    made = leave(local, record(), tmp_path / "files")
 
     def broken_disk(*args):
         raise OSError("Input/output error")
 
     monkeypatch.setattr(Verifier, "_digest", broken_disk)
-    assert "cannot be read: Input/output error" in damaged(store, made)
+    assert "cannot be read: Input/output error" in damaged(local, made)
 
 
 def test_one_damaged_record_leaves_the_others(store, tmp_path):

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import mirrored
 import pytest
 
+from benchmark.assignment import Outcome
+from benchmark.remote import ConnectionLost
 from benchmark.store import Store
 from benchmark.tracking import (
     Mirror,
@@ -57,10 +59,6 @@ def test_values_are_strings_or_json():
     assert value(True) == "true"
     assert value([1, {"a": None}]) == '[1, {"a": null}]'
     assert value(Path("x")) == '"x"'
-
-
-def test_flatten_joins_keys_and_keeps_lists():
-    assert content.flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": {}}) == {"a.b": 1, "a.c.d": [2], "e": {}}
 
 
 def test_metrics_of_a_record_hold_every_number(tmp_path):
@@ -201,6 +199,21 @@ def test_a_curve_told_again_in_one_burst_loses_no_point(tmp_path):
     report = session.mirror.close(1)
     assert report.points_lost == 2 * LIVE_LIMIT, "each is counted"
     assert report.warning.endswith(f"has lost {2 * LIVE_LIMIT} points of live curves for good")
+
+
+@pytest.mark.parametrize("status", ["done", "failed"])
+def test_an_outage_when_a_node_ends_is_left_to_the_end_of_the_sweep(tmp_path, monkeypatch, status):
+    """Tune would take an exception here for a worker that died, and hand the node out again."""
+
+    def gone(*names):
+        raise ConnectionLost("the store does not answer")
+
+    session = Session(Store(str(tmp_path)), RunIdentity("s"))
+    session.mirror = Mirror(TrackingStore("http://127.0.0.1:1", None), RunIdentity("s"), session.store)
+    monkeypatch.setattr(session.store, "parse", gone)
+    monkeypatch.setattr(session.store, "failure", gone)
+    session.ended(SimpleNamespace(fingerprint="a"), Outcome("a", "b", status))
+    assert not session.mirror._queue
 
 
 def test_what_the_store_remembers_answers_without_mlflow(tmp_path):
