@@ -11,14 +11,14 @@ from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
-from benchmark.fingerprint import fingerprint
+from benchmark.plan.fingerprint import fingerprint
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "datasets")
 """Libraries whose version can change a score."""
 
 _OURS = ("benchmark", "methods", "tasks", "reports")
 # What every trial passes through, whatever its method.
-_ENTRY = "benchmark.trial"
+_ENTRY = "benchmark.trial.execute"
 
 
 def libraries() -> dict[str, str]:

@@ -76,7 +76,7 @@ def _disk() -> Finding:
 def _ray() -> Finding:
     import ray
 
-    from benchmark.cluster import connected
+    from benchmark.cluster.cluster import connected
 
     try:
         with connected(None, offline=True, cpus=1):
@@ -87,7 +87,7 @@ def _ray() -> Finding:
 
 
 def _import_ours() -> None:
-    import benchmark.trial  # noqa: F401 - with it all that a trial needs
+    import benchmark.trial.execute  # noqa: F401 - with it all that a trial needs
 
 
 def _mlflow() -> Finding:
@@ -143,8 +143,8 @@ def _hub(offline: bool) -> Finding:
 
 
 def _sweep(path: Path, offline: bool) -> list[Finding]:
-    from benchmark.job import resolve
-    from benchmark.load import load_sweep
+    from benchmark.config.load import load_sweep
+    from benchmark.plan.job import resolve
     from tasks import loading
 
     try:

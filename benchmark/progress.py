@@ -12,12 +12,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.assignment import Outcome
-from benchmark.plan import Node
-from benchmark.queue import Queue
+from benchmark.plan.plan import Node
+from benchmark.plan.queue import Queue
+from benchmark.trial.assignment import Outcome
 
 if TYPE_CHECKING:
-    from benchmark.actor import Message
+    from benchmark.cluster.actor import Message
 
 _SHOWN = 8
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import latency, origins, shared_texts
-from benchmark.fingerprint import fingerprint
-from benchmark.manifest import Manifest
-from benchmark.store import Store
+from benchmark import shared_texts
+from benchmark.latency import latency
+from benchmark.plan.fingerprint import fingerprint
+from benchmark.store import origins
+from benchmark.store.manifest import Manifest
+from benchmark.store.store import Store
 from reports.board import START_MODEL, Leaderboard
 from reports.record import Failure, Latency, Record
 from tasks.cache import cache_folder

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
+from benchmark.cluster.watching import Watchers
 from benchmark.interrupts import Interrupts
-from benchmark.job import Job
-from benchmark.plan import Node
+from benchmark.plan.job import Job
+from benchmark.plan.plan import Node
+from benchmark.plan.queue import Queue
 from benchmark.progress import Progress
-from benchmark.queue import Queue
 from benchmark.tracking import Session
-from benchmark.watching import Watchers
 from methods.study import Study
 
 
@@ -38,7 +38,7 @@ def run_nodes(
         BadInput: there is no room, or a node of the cluster does not see the store.
         Interrupted: a signal came.
     """
-    from benchmark import cluster, ray_tune
+    from benchmark.cluster import cluster, ray_tune
 
     # Where no node is missing, latency is, for which the sweep's own resources are enough.
     requests = job.requests(missing.values()) or {"resources": job.sweep.resources}

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.fingerprint import fingerprint
-from benchmark.manifest import Manifest
+from benchmark.plan.fingerprint import fingerprint
 from benchmark.publish import published_state, readable, write
-from benchmark.store import Store
+from benchmark.store.manifest import Manifest
+from benchmark.store.store import Store
 from reports.board import StudyFacts
 from reports.record import Record
 from tasks.errors import BadInput

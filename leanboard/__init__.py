@@ -11,9 +11,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchmark.config import Sweep as Sweep
-    from benchmark.load import load_sweep as load_sweep
-    from benchmark.load import make_sweep as make_sweep
+    from benchmark.config.load import load_sweep as load_sweep
+    from benchmark.config.load import make_sweep as make_sweep
+    from benchmark.config.sweep import Sweep as Sweep
     from leanboard.running import run as run
     from methods.method import Method as Method
     from methods.method import Prerequisite as Prerequisite
@@ -37,13 +37,13 @@ _HOMES = {
     "Record": "reports.record",
     "Run": "methods.run",
     "Study": "methods.study",
-    "Sweep": "benchmark.config",
+    "Sweep": "benchmark.config.sweep",
     "SweepPrerequisite": "methods.method",
     "Task": "tasks.task",
     "Training": "methods.settings",
     "Variant": "methods.study",
-    "load_sweep": "benchmark.load",
-    "make_sweep": "benchmark.load",
+    "load_sweep": "benchmark.config.load",
+    "make_sweep": "benchmark.config.load",
     "run": "leanboard.running",
 }
 

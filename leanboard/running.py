@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from benchmark import sweep as engine
-from benchmark.config import Sweep
-from benchmark.job import resolve
+from benchmark import engine
+from benchmark.config.sweep import Sweep
+from benchmark.plan.job import resolve
 from reports.board import Leaderboard
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.fingerprint import fingerprint
-from benchmark.store import Store
+from benchmark.plan.fingerprint import fingerprint
+from benchmark.store.store import Store
 from benchmark.tracking import RunIdentity
 from reports import leaderboard, predictions
 from reports.board import Leaderboard, MethodFacts, SweepFacts, TaskFacts

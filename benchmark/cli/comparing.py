@@ -12,8 +12,8 @@ from rich.console import Console
 from benchmark.cli import options
 
 if TYPE_CHECKING:
-    from benchmark.manifest import Manifest
-    from benchmark.store import Store
+    from benchmark.store.manifest import Manifest
+    from benchmark.store.store import Store
     from reports.board import Leaderboard, Row, SweepFacts
 
 

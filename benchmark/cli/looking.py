@@ -16,7 +16,7 @@ from rich.markup import escape
 from benchmark.cli import options
 
 if TYPE_CHECKING:
-    from benchmark.store import Store
+    from benchmark.store.store import Store
     from reports.record import Failure
 
 
@@ -66,7 +66,7 @@ def status(
 
 def _last_lines(store: Store, failure: Failure) -> list[str]:
     """The end of a failure's traceback; of a worker that was killed, and could write none, of its log."""
-    from benchmark.files import log_name
+    from benchmark.store.files import log_name
 
     text = failure.traceback
     if not text:
@@ -90,7 +90,7 @@ def logs(
     ] = None,
 ) -> None:
     """Print the log of one trial."""
-    from benchmark.files import log_name
+    from benchmark.store.files import log_name
     from tasks.errors import BadInput, did_you_mean
 
     store, manifest = options.open_target(output or _newest())
@@ -144,7 +144,7 @@ def export(
 
     `leanboard report ARCHIVE` builds the page from it; `leanboard run SWEEP --records ARCHIVE` goes on.
     """
-    from benchmark.archive import pack
+    from benchmark.store.archive import pack
     from tasks.errors import BadInput
 
     if archive.suffix != ".zip":

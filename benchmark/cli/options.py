@@ -17,11 +17,11 @@ from rich.markup import escape
 from tasks.errors import BadInput
 
 if TYPE_CHECKING:
+    from benchmark.engine import Result
     from benchmark.interrupts import Interrupted
-    from benchmark.job import Job
-    from benchmark.manifest import Manifest
-    from benchmark.store import Store
-    from benchmark.sweep import Result
+    from benchmark.plan.job import Job
+    from benchmark.store.manifest import Manifest
+    from benchmark.store.store import Store
     from reports.record import Failure
 
 SweepFile = Annotated[
@@ -101,8 +101,8 @@ def open_job(
     Raises:
         BadInput: with what is wrong, where, and what to do.
     """
-    from benchmark.job import resolve
-    from benchmark.load import load_sweep
+    from benchmark.config.load import load_sweep
+    from benchmark.plan.job import resolve
 
     if offline:
         check_tracking_is_here()
@@ -116,8 +116,8 @@ def open_target(target: str, output: str | None = None) -> tuple[Store, Manifest
     Raises:
         BadInput: nothing has been run there.
     """
-    from benchmark.load import load_sweep
-    from benchmark.manifest import open_output
+    from benchmark.config.load import load_sweep
+    from benchmark.store.manifest import open_output
 
     store, manifest = open_output(target, output)
     if target.endswith((".yaml", ".yml")):

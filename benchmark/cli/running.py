@@ -15,8 +15,8 @@ from rich.console import Console
 from benchmark.cli import options
 
 if TYPE_CHECKING:
-    from benchmark.job import Job
-    from benchmark.sweep import Result
+    from benchmark.engine import Result
+    from benchmark.plan.job import Job
 
 
 def add_to(app: typer.Typer) -> None:
@@ -68,9 +68,9 @@ def run(
 
     The same command again does only what is missing, whatever was killed in between.
     """
-    from benchmark import sweep as engine
+    from benchmark import engine
     from benchmark.interrupts import Interrupted
-    from benchmark.reruns import to_make_again
+    from benchmark.plan.reruns import to_make_again
 
     console = Console()
     job = options.open_job(
@@ -148,9 +148,9 @@ def nightly(
 
     Exit codes: 3 a regression; 1 a trial has no result, or nothing had to be run, so that nothing was tested.
     """
+    from benchmark.engine import Options
     from benchmark.interrupts import Interrupted
     from benchmark.night import nightly as night
-    from benchmark.sweep import Options
 
     console = Console()
     job = options.open_job(sweep, output=output, settings=settings, offline=offline)
@@ -167,7 +167,7 @@ def nightly(
 
 def _bring(archives: list[Path], job: Job, console: Console) -> None:
     """Take the records of this job's nodes out of archives."""
-    from benchmark.archive import differences, unpack
+    from benchmark.store.archive import differences, unpack
 
     for archive in archives:
         found = unpack(archive, job.store, job.plan.nodes.keys())
@@ -193,7 +193,7 @@ def show_plan(
 ) -> None:
     """Print what would be run, all of the job or what `targets` need, if records `without` were not there."""
     from benchmark.cli.tables import plan_table
-    from benchmark.estimate import estimate, sizes
+    from benchmark.plan.estimate import estimate, sizes
     from benchmark.progress import duration
 
     scan = job.scan()
@@ -237,7 +237,7 @@ def show_plan(
 
 def _show_models(result: Result, job: Job, console: Console) -> None:
     """Say where the models lie that were asked for."""
-    from benchmark.store import has_result
+    from benchmark.store.store import has_result
 
     for key, node in job.plan.nodes.items():
         if key in job.plan.asked and key in result.records and has_result(result.records[key]):

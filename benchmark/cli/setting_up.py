@@ -29,7 +29,7 @@ def init(
 
     if path.exists() and not force:
         raise BadInput(f"{path}: exists already; choose another name or add --force")
-    starter = Path(__file__).resolve().parent.parent / "starter.yaml"
+    starter = Path(__file__).resolve().parent.parent / "config" / "starter.yaml"
     try:
         path.write_text(starter.read_text(encoding="utf-8"), encoding="utf-8")
     except OSError as error:
@@ -39,7 +39,7 @@ def init(
 
 def schema() -> None:
     """Print the JSON Schema of a sweep, for editors."""
-    from benchmark.schema import sweep_schema
+    from benchmark.config.schema import sweep_schema
 
     typer.echo(json.dumps(sweep_schema(), indent=1))
 
@@ -49,7 +49,7 @@ def prefetch(
     settings: options.Set = None,
 ) -> None:
     """Fetch a sweep's model and data into the local cache, so that it runs with --offline."""
-    from benchmark.sweep import check_data
+    from benchmark.engine import check_data
     from methods import pretrained
 
     job = options.open_job(sweep, settings=settings)

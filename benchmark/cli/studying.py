@@ -12,7 +12,7 @@ from rich.console import Console
 from benchmark.cli import options
 
 if TYPE_CHECKING:
-    from benchmark.config import Sweep
+    from benchmark.config.sweep import Sweep
     from methods.study import Study
 
 NAME = "studies"
@@ -74,11 +74,11 @@ def study(
     Files go to <output>/studies/<label>/: the output is runs/studies or the sweep's, the label NAME with its
     changed fields. The same command again does only what is missing.
     """
-    from benchmark import sweep as engine
+    from benchmark import engine
     from benchmark.cli.running import show_plan
     from benchmark.interrupts import Interrupted
-    from benchmark.job import resolve
-    from benchmark.manifest import describe
+    from benchmark.plan.job import resolve
+    from benchmark.store.manifest import describe
     from tasks.errors import BadInput
 
     if offline:
@@ -125,8 +125,8 @@ def study(
 
 
 def _study(name: str, fields: list[str]) -> Study:
-    from benchmark.load import apply, validate
-    from benchmark.yaml_source import YamlSource
+    from benchmark.config.load import apply, validate
+    from benchmark.config.yaml_source import YamlSource
     from methods import registry
 
     kind, values = registry.find_study(name), dict[str, Any]()
@@ -137,7 +137,7 @@ def _study(name: str, fields: list[str]) -> Study:
 
 def _base(file: Path | None, settings: list[str], changes: dict[str, Any]) -> Sweep:
     """The sweep of the file, or one of nothing but the start model."""
-    from benchmark.load import apply, load_sweep, make_sweep
+    from benchmark.config.load import apply, load_sweep, make_sweep
     from tasks.errors import BadInput
 
     if file is not None:
@@ -154,7 +154,7 @@ def _base(file: Path | None, settings: list[str], changes: dict[str, Any]) -> Sw
 
 def _with(sweep: Sweep, study: Study, name: str) -> Sweep:
     """The sweep with one more study, unless it has it already."""
-    from benchmark.grid import expand_studies
+    from benchmark.config.grid import expand_studies
 
     if any(study.label == other.label for other in expand_studies(sweep)):
         return sweep

@@ -15,9 +15,9 @@ from reports.record import Failure
 from reports.statistics.verdicts import MARKS, rounded_p, signed
 
 if TYPE_CHECKING:
-    from benchmark.job import Job
-    from benchmark.manifest import Manifest
-    from benchmark.plan import Node
+    from benchmark.plan.job import Job
+    from benchmark.plan.plan import Node
+    from benchmark.store.manifest import Manifest
 
 _STYLES = {"better": "green", "worse": "red", "equivalent": "cyan", "within noise": "dim", "none": "dim"}
 

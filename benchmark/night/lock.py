@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmark.processes import Process
-from benchmark.store import Store
+from benchmark.cluster.processes import Process
+from benchmark.store.store import Store
 from tasks.errors import BadInput
 
 FILE = "nightly.lock"

@@ -21,16 +21,17 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from benchmark import digest, environment, sweep
+from benchmark import digest, environment
+from benchmark import engine as sweep
+from benchmark.engine import Options
 from benchmark.interrupts import interruptible
-from benchmark.job import Job
 from benchmark.night import nights
 from benchmark.night.lock import locked
 from benchmark.night.nights import Cell, Finding, Night, Trial
 from benchmark.night.outdated import Outdated, Refresh
 from benchmark.night.report import Outcome, count_reused
-from benchmark.plan import build
-from benchmark.sweep import Options
+from benchmark.plan.job import Job
+from benchmark.plan.plan import build
 from reports.board import TaskFacts
 from reports.record import Record
 from reports.regression import FRESH_SEEDS, Change, Confirmation, Scored, changes, confirm

@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmark.store import Store
+from benchmark.store.store import Store
 from reports import predictions
 from reports.record import File, Record
 from reports.regression import Scored

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from benchmark.digest import digest
-from benchmark.plan import Plan
-from benchmark.store import Store
+from benchmark.plan.plan import Plan
+from benchmark.store.store import Store
 from reports.record import Record
 
 FILE = "nights/outdated.json"

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.engine import Result
 from benchmark.night.nights import Cell, Finding, Night
-from benchmark.sweep import Result
 from reports.record import Failure, Record
 from reports.regression import FRESH_SEEDS, Change, Confirmation
 from reports.statistics.verdicts import p_text, signed

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.store import Store
+from benchmark.store.store import Store
 from benchmark.tracking import content, description
 from benchmark.tracking.client import Client, milliseconds, value
 from benchmark.tracking.run_identity import RunIdentity

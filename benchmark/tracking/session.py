@@ -9,17 +9,17 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.assignment import Outcome
-from benchmark.plan import Node
-from benchmark.store import Store
+from benchmark.plan.plan import Node
+from benchmark.store.store import Store
 from benchmark.tracking import state
 from benchmark.tracking.mirror import Mirror
 from benchmark.tracking.run_identity import RunIdentity
 from benchmark.tracking.tracking_store import TrackingStore
+from benchmark.trial.assignment import Outcome
 from reports.record import Failure, Record
 
 if TYPE_CHECKING:
-    from benchmark.actor import Message
+    from benchmark.cluster.actor import Message
     from benchmark.studies import PublishedStudy
     from benchmark.tracking.runs import Live
     from reports.board import Leaderboard, Links

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from benchmark.store import Store
+from benchmark.store.store import Store
 from benchmark.tracking.content import stamp
 from benchmark.tracking.run_identity import RunIdentity
 from benchmark.tracking.tracking_store import TrackingStore

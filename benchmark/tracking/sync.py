@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.store import Store
+from benchmark.store.store import Store
 from benchmark.tracking import state
 from benchmark.tracking.client import one_line
 from benchmark.tracking.run_identity import RunIdentity

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmark import sweep as engine
-from benchmark.job import Job, resolve
-from benchmark.load import make_sweep
-from benchmark.plan import build
+from benchmark import engine
+from benchmark.config.load import make_sweep
+from benchmark.plan.job import Job, resolve
+from benchmark.plan.plan import build
 from tests.bench.sleeping import Sleeping
 from tests.bench.world import write_data, write_model
 

@@ -17,7 +17,7 @@ REPEATED = """
 import json, sys, time
 from pathlib import Path
 from rich.console import Console
-from benchmark import sweep as engine
+from benchmark import engine
 from tests.bench.overhead import sleeping_job
 begun = time.perf_counter()
 job = sleeping_job(Path(sys.argv[1]), rows=200, seeds=5, seconds=0.5)

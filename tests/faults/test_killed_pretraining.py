@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from small_world import WORDS, World, attempts, end, failures, records
 
-from benchmark.job import resolve
-from benchmark.load import load_sweep
-from benchmark.trial import execute
+from benchmark.config.load import load_sweep
+from benchmark.plan.job import resolve
+from benchmark.trial.execute import execute
 
 TINY = {"length": 32, "batch_size": 8, "accumulation": 1, "vocabulary": 64}
 PAIR = {

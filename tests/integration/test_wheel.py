@@ -67,7 +67,7 @@ def test_the_wheel_holds_our_packages_with_their_data_and_nothing_else(wheel):
     held = {str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
     assert held <= set(names)
     for data in (
-        "benchmark/starter.yaml",
+        "benchmark/config/starter.yaml",
         "reports/templates/leaderboard.html",
         "tasks/bundled/data/README.md",
         "tasks/bundled/data/rte/train-00000-of-00001.parquet",

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import Field
 
-from benchmark.context import Context
-from benchmark.fingerprint import fingerprint
-from benchmark.plan import Node, Plan, build
-from benchmark.store import Store
+from benchmark.plan.context import Context
+from benchmark.plan.fingerprint import fingerprint
+from benchmark.plan.plan import Node, Plan, build
+from benchmark.store.store import Store
 from methods.baselines.finetune import Finetune
 from methods.distillation.kd import KnowledgeDistillation
 from methods.method import Method

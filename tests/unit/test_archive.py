@@ -10,12 +10,12 @@ import pytest
 from small_plans import leave, node_record
 from typer.testing import CliRunner
 
-from benchmark.archive import Unpacked, _last_name, differences, open_archive, pack, unpack
 from benchmark.cli import app
-from benchmark.job import resolve
-from benchmark.load import make_sweep
-from benchmark.manifest import describe
-from benchmark.store import has_result
+from benchmark.config.load import make_sweep
+from benchmark.plan.job import resolve
+from benchmark.store.archive import Unpacked, _last_name, differences, open_archive, pack, unpack
+from benchmark.store.manifest import describe
+from benchmark.store.store import has_result
 from tasks.errors import BadInput
 
 SWEEP = {

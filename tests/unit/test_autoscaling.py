@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmark import cluster
-from benchmark.config import Resources
+from benchmark.cluster import cluster
+from benchmark.config.sweep import Resources
 from tasks.errors import BadInput
 
 WANTED = {"resources": Resources(cpu=2, gpu=0.5)}

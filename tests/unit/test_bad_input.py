@@ -11,10 +11,11 @@ import pytest
 import yaml
 from tiny_tasks import own_cache
 
-from benchmark import cli, sweep
-from benchmark.job import resolve
-from benchmark.load import load_sweep
-from benchmark.manifest import describe
+from benchmark import cli
+from benchmark import engine as sweep
+from benchmark.config.load import load_sweep
+from benchmark.plan.job import resolve
+from benchmark.store.manifest import describe
 from tasks.errors import BadInput
 
 SWEEP = {
@@ -318,7 +319,7 @@ def test_nothing_was_run_there(folder, refused, command):
 
 
 def test_a_trial_that_is_not_there(folder, refused):
-    from benchmark.manifest import describe
+    from benchmark.store.manifest import describe
 
     assert "no sweep was run below runs/ here" in refused("logs", "finetune.rte.1")
     job = resolve(load_sweep(Path(write(folder))))

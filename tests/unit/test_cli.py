@@ -15,9 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmark import cli
-from benchmark.job import resolve
-from benchmark.load import load_sweep
-from benchmark.manifest import describe
+from benchmark.config.load import load_sweep
+from benchmark.plan.job import resolve
+from benchmark.store.manifest import describe
 from reports.record import Failure
 
 COMMANDS = (
@@ -131,8 +131,8 @@ def test_what_init_writes_can_be_planned(folder):
 
 def test_what_init_writes_explains_every_key(folder):
     call("init", "other.yaml")
-    from benchmark.config import Sweep
-    from benchmark.yaml_source import read
+    from benchmark.config.sweep import Sweep
+    from benchmark.config.yaml_source import read
 
     text = (folder / "other.yaml").read_text()
     # The name is the file's unless the comment is taken away.

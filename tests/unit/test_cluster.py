@@ -7,9 +7,10 @@ import threading
 
 import pytest
 
-from benchmark import cluster, job
-from benchmark.config import Resources
-from benchmark.load import make_sweep
+from benchmark.cluster import cluster
+from benchmark.config.load import make_sweep
+from benchmark.config.sweep import Resources
+from benchmark.plan import job
 from tasks.errors import BadInput
 
 
@@ -212,7 +213,7 @@ def test_the_code_that_is_shipped_is_ours_alone(tmp_path):
         "reports",
     }
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert (tmp_path / "benchmark" / "trial.py") in files
+    assert (tmp_path / "benchmark" / "trial" / "execute.py") in files
     assert not [path for path in files if path.suffix == ".pyc"]
     # Ray refuses a working directory above 500 MiB, and sends it through its head.
     assert sum(path.stat().st_size for path in files) < 20 * 2**20

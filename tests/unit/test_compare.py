@@ -13,7 +13,7 @@ from test_publish import Output, fail, forget
 from typer.testing import CliRunner
 
 from benchmark import cli
-from benchmark.archive import pack
+from benchmark.store.archive import pack
 from reports import leaderboard, predictions
 
 METHODS = ["finetune", {"kd": {"layers": 3}}, {"kd": {"layers": 2}}]

@@ -5,10 +5,10 @@ import re
 import pytest
 from pydantic import TypeAdapter
 
-from benchmark.assignment import Assignment
-from benchmark.config import Sweep
-from benchmark.load import load_sweep, make_sweep
-from benchmark.yaml_source import parse
+from benchmark.config.load import load_sweep, make_sweep
+from benchmark.config.sweep import Sweep
+from benchmark.config.yaml_source import parse
+from benchmark.trial.assignment import Assignment
 from tasks.errors import BadInput
 
 LEAST = "name: first\nmodel: minilm\ntasks: [rte]\nmethods: [finetune]\n"

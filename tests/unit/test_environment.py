@@ -124,8 +124,8 @@ def test_a_checkout_knows_its_commit_better_than_an_image(monkeypatch, tmp_path)
 
 
 def test_an_exception_s_device_is_that_of_the_resources_it_gets(tmp_path):
-    from benchmark import job
-    from benchmark.load import make_sweep
+    from benchmark.config.load import make_sweep
+    from benchmark.plan import job
 
     fields = {
         "name": "a",

@@ -8,8 +8,8 @@ import pytest
 from boards import make
 from study_records import rows, study
 
-from benchmark.grid import expand
-from benchmark.load import load_sweep
+from benchmark.config.grid import expand
+from benchmark.config.load import load_sweep
 from methods import registry
 from methods.studies.equal_budget import EqualBudget
 from reports.decisions import RESULT, Decisions

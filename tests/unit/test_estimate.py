@@ -7,7 +7,7 @@ import json
 import pytest
 from small_plans import METHODS, node_record, plan
 
-from benchmark.estimate import estimate, sizes
+from benchmark.plan.estimate import estimate, sizes
 from methods.baselines.finetune import Finetune
 from methods.distillation.patient_kd import PatientKD
 from methods.method import Size

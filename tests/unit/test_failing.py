@@ -6,12 +6,12 @@ import pytest
 import torch
 from small_world import SWEEP, write_data, write_model
 
-from benchmark import trial
-from benchmark.config import Sweep
-from benchmark.failing import PrerequisiteFailed, failure_kind
-from benchmark.job import resolve
-from benchmark.trial import execute
-from benchmark.yaml_source import YamlSource
+from benchmark.config.sweep import Sweep
+from benchmark.config.yaml_source import YamlSource
+from benchmark.plan.job import resolve
+from benchmark.trial import execute as trial
+from benchmark.trial.execute import execute
+from benchmark.trial.failing import PrerequisiteFailed, failure_kind
 from methods.divergence import Diverged
 
 

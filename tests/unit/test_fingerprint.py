@@ -6,10 +6,10 @@ from typing import ClassVar
 import pytest
 from small_plans import METHODS, context, plan
 
-from benchmark import fingerprint as module
-from benchmark.fingerprint import canonical, fingerprint
-from benchmark.job import resolve
-from benchmark.load import make_sweep
+from benchmark.config.load import make_sweep
+from benchmark.plan import fingerprint as module
+from benchmark.plan.fingerprint import canonical, fingerprint
+from benchmark.plan.job import resolve
 from methods import pretrained
 from methods.baselines.finetune import Finetune
 from methods.compact.mobilebert.ib_bert_teacher import IbBertTeacher
@@ -94,7 +94,7 @@ def test_every_training_setting_is_among_the_deciding_ones():
 
 def test_the_protocol_changes_every_node(monkeypatch):
     before = plan()
-    monkeypatch.setattr("benchmark.context.PROTOCOL", module.PROTOCOL + 1)
+    monkeypatch.setattr("benchmark.plan.context.PROTOCOL", module.PROTOCOL + 1)
     assert changed(before, plan()) == set(keys(before))
 
 

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from benchmark.grid import expand
-from benchmark.load import make_sweep
-from benchmark.yaml_source import parse
+from benchmark.config.grid import expand
+from benchmark.config.load import make_sweep
+from benchmark.config.yaml_source import parse
 from methods.distillation.kd import KnowledgeDistillation
 from tasks.errors import BadInput
 

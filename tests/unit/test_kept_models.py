@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from test_publish import Output
 
-from benchmark.sweep import Options, _with_reruns
+from benchmark.engine import Options, _with_reruns
 from tasks.errors import BadInput
 
 

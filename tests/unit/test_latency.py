@@ -13,12 +13,14 @@ from rich.console import Console
 from small_plans import node_record, record
 from tiny_encoders import encoder
 
-from benchmark import cluster, latency, latency_phase
-from benchmark.config import LatencySettings
-from benchmark.job import resolve
-from benchmark.load import make_sweep
-from benchmark.manifest import Manifest, describe
-from benchmark.store import Store
+from benchmark.cluster import cluster
+from benchmark.config.load import make_sweep
+from benchmark.config.sweep import LatencySettings
+from benchmark.latency import latency
+from benchmark.latency import phase as latency_phase
+from benchmark.plan.job import resolve
+from benchmark.store.manifest import Manifest, describe
+from benchmark.store.store import Store
 from methods import checkpoint, timing
 from reports.record import Latency, Model, Parameters
 from tasks.errors import BadInput

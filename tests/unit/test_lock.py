@@ -11,7 +11,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from benchmark.night import lock
 from benchmark.night.lock import FILE, locked
-from benchmark.store import Store
+from benchmark.store.store import Store
 from tasks.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,7 +123,7 @@ def test_a_store_without_exclusive_creation_still_locks(monkeypatch):
 
 def test_two_processes_never_hold_it_together(tmp_path):
     code = (
-        "import sys, time; from benchmark.night.lock import locked; from benchmark.store import Store\n"
+        "import sys, time; from benchmark.night.lock import locked; from benchmark.store.store import Store\n"
         "from tasks.errors import BadInput\n"
         "try:\n"
         "  with locked(Store(sys.argv[1])): print('held', flush=True); sys.stdin.read()\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark.files import log_name
+from benchmark.store.files import log_name
 
 
 def test_a_short_name_is_the_file_s():

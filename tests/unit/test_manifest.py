@@ -5,10 +5,10 @@ import re
 import pytest
 
 from benchmark.cli.tables import status_table
-from benchmark.job import Job, resolve
-from benchmark.load import load_sweep, make_sweep
-from benchmark.manifest import FILE, Manifest, describe, open_output
-from benchmark.store import Store
+from benchmark.config.load import load_sweep, make_sweep
+from benchmark.plan.job import Job, resolve
+from benchmark.store.manifest import FILE, Manifest, describe, open_output
+from benchmark.store.store import Store
 from tasks.errors import BadInput
 
 SWEEP = {

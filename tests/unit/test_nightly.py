@@ -16,15 +16,16 @@ from boards import predictions as draw
 from boards import record as make_record
 from rich.console import Console
 
-from benchmark import cluster, sweep
-from benchmark.context import Context
-from benchmark.grid import expand
-from benchmark.job import Job
-from benchmark.load import make_sweep
+from benchmark import engine as sweep
+from benchmark.cluster import cluster
+from benchmark.config.grid import expand
+from benchmark.config.load import make_sweep
 from benchmark.night import nightly, nights, outdated
-from benchmark.plan import build
+from benchmark.plan.context import Context
+from benchmark.plan.job import Job
+from benchmark.plan.plan import build
 from benchmark.publish import Published
-from benchmark.store import Store
+from benchmark.store.store import Store
 from methods import registry
 from methods.pretrained import Source
 from methods.settings import Training

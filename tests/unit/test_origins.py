@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from small_plans import record
 
-from benchmark import origins
-from benchmark.archive import _bare
+from benchmark.store import origins
+from benchmark.store.archive import _bare
 from reports.record import File, Record
 
 

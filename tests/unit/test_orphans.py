@@ -6,8 +6,8 @@ import uuid
 import pytest
 from small_plans import leave, record
 
-from benchmark import orphans
-from benchmark.store import Store
+from benchmark.store import orphans
+from benchmark.store.store import Store
 
 HOUR = 3600.0
 

@@ -7,10 +7,10 @@ from collections import Counter
 import pytest
 from small_plans import METHODS, graph, plan
 
-from benchmark.context import _task_content
-from benchmark.fingerprint import fingerprint
-from benchmark.plan import build
-from benchmark.queue import critical_path_costs
+from benchmark.plan.context import _task_content
+from benchmark.plan.fingerprint import fingerprint
+from benchmark.plan.plan import build
+from benchmark.plan.queue import critical_path_costs
 from methods.baselines.finetune import Finetune
 from methods.baselines.finetune_more import FinetuneMore
 from methods.distillation.distilbert import DistilBERT

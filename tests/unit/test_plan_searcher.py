@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 from small_plans import graph
 
-from benchmark import ray_tune, tune_callback
-from benchmark.assignment import Outcome
+from benchmark.cluster import ray_tune, tune_callback
 from benchmark.interrupts import Interrupted, Interrupts
-from benchmark.queue import Queue
+from benchmark.plan.queue import Queue
+from benchmark.trial.assignment import Outcome
 from tasks.errors import BadInput
 
 

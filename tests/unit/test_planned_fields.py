@@ -13,8 +13,8 @@ from transformers import BertConfig, PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 from benchmark import cli
-from benchmark.job import resolve
-from benchmark.load import make_sweep
+from benchmark.config.load import make_sweep
+from benchmark.plan.job import resolve
 from methods import registry
 from methods.pretrained import Source
 from tasks.errors import BadInput

@@ -12,14 +12,14 @@ from tiny_corpus import VOCABULARY, write_corpus
 from tiny_tasks import write_tokenizer
 from transformers import AlbertConfig, AlbertForMaskedLM, MobileBertConfig, MobileBertForPreTraining
 
-from benchmark import resuming
-from benchmark.config import Sweep
-from benchmark.job import resolve
-from benchmark.manifest import describe
-from benchmark.store import Store
+from benchmark.config.sweep import Sweep
+from benchmark.config.yaml_source import YamlSource
+from benchmark.plan.job import resolve
+from benchmark.store.manifest import describe
+from benchmark.store.store import Store
 from benchmark.studies import publish_studies
-from benchmark.trial import execute
-from benchmark.yaml_source import YamlSource
+from benchmark.trial import resuming
+from benchmark.trial.execute import execute
 from methods import checkpoint
 from tasks.errors import BadInput
 

@@ -6,9 +6,9 @@ import pytest
 from study_records import check_files, rows, study, sweep
 from tiny_corpus import write_corpus
 
-from benchmark.job import resolve
-from benchmark.load import make_sweep
-from benchmark.manifest import describe
+from benchmark.config.load import make_sweep
+from benchmark.plan.job import resolve
+from benchmark.store.manifest import describe
 from benchmark.studies import publish_studies
 from methods.compact.mobilebert.ib_bert_teacher import IbBertTeacher
 from methods.compact.mobilebert.mobilebert_transfer import MobileBertTransfer

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 from small_plans import Step, graph
 
-from benchmark.assignment import Outcome
+from benchmark.plan.queue import Queue
 from benchmark.progress import Progress, duration
-from benchmark.queue import Queue
+from benchmark.trial.assignment import Outcome
 
 
 def progress(needs=None, *, terminal: bool = False, slots: int = 2, cached: int = 3) -> Progress:

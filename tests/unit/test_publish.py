@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from small_plans import leave
 
-from benchmark import latency, tracking
+from benchmark import tracking
 from benchmark.cli import looking
-from benchmark.job import resolve
-from benchmark.load import make_sweep
-from benchmark.manifest import ManifestNode, describe
-from benchmark.plan import NO_TASK
+from benchmark.config.load import make_sweep
+from benchmark.latency import latency
+from benchmark.plan.job import resolve
+from benchmark.plan.plan import NO_TASK
 from benchmark.publish import publish
-from benchmark.store import Store
+from benchmark.store.manifest import ManifestNode, describe
+from benchmark.store.store import Store
 from reports import leaderboard, predictions, tables
 from reports.metrics import collapse, score
 from reports.predictions import Predictions

@@ -5,7 +5,7 @@ import random
 import pytest
 from small_plans import graph
 
-from benchmark.queue import MAX_LOSSES, Queue
+from benchmark.plan.queue import MAX_LOSSES, Queue
 
 
 def take_all(queue: Queue) -> list[str]:

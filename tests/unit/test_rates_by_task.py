@@ -8,11 +8,11 @@ import pytest
 from pydantic import ValidationError
 from small_plans import context, leave, node_record, plan
 
-from benchmark.job import resolve
-from benchmark.load import make_sweep
-from benchmark.manifest import describe
-from benchmark.plan import build
-from benchmark.yaml_source import parse
+from benchmark.config.load import make_sweep
+from benchmark.config.yaml_source import parse
+from benchmark.plan.job import resolve
+from benchmark.plan.plan import build
+from benchmark.store.manifest import describe
 from methods import registry
 from methods.baselines.finetune import Finetune
 from methods.distillation.kd import KnowledgeDistillation

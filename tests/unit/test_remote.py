@@ -7,9 +7,9 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from small_plans import leave, record
 
-from benchmark import remote
-from benchmark.store import Store
-from benchmark.verification import Verifier
+from benchmark.store import remote
+from benchmark.store.store import Store
+from benchmark.store.verification import Verifier
 
 
 class EndpointConnectionError(Exception):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from test_publish import SWEEP, Output
 
-from benchmark.job import resolve
-from benchmark.load import make_sweep
-from benchmark.reruns import FILE, to_make_again
+from benchmark.config.load import make_sweep
+from benchmark.plan.job import resolve
+from benchmark.plan.reruns import FILE, to_make_again
 from tasks.errors import BadInput
 
 

@@ -8,9 +8,9 @@ import uuid
 
 import pytest
 
-from benchmark import resuming
-from benchmark.resuming import Resuming
-from benchmark.store import Store
+from benchmark.store.store import Store
+from benchmark.trial import resuming
+from benchmark.trial.resuming import Resuming
 
 
 @pytest.fixture(autouse=True)

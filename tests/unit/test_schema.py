@@ -7,14 +7,14 @@ import pytest
 import yaml
 
 import benchmark
-from benchmark.grid import expand
-from benchmark.load import load_sweep, make_sweep
-from benchmark.schema import sweep_schema
+from benchmark.config.grid import expand
+from benchmark.config.load import load_sweep, make_sweep
+from benchmark.config.schema import sweep_schema
 from methods import registry
 from methods.settings import _from_yaml
 
 ROOT = Path(benchmark.__file__).resolve().parent.parent
-FILES = [ROOT / "benchmark" / "starter.yaml", *sorted((ROOT / "sweeps").glob("*.yaml"))]
+FILES = [ROOT / "benchmark" / "config" / "starter.yaml", *sorted((ROOT / "sweeps").glob("*.yaml"))]
 LEAST = {"name": "a", "model": "minilm", "tasks": ["rte"], "methods": ["finetune"]}
 
 

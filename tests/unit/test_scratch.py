@@ -8,11 +8,11 @@ import tempfile
 
 import pytest
 
-from benchmark.scratch import scratch
+from benchmark.trial.scratch import scratch
 
 _TRIAL = """
 import time
-from benchmark.scratch import scratch
+from benchmark.trial.scratch import scratch
 with scratch() as folder:
     (folder / "weights").write_text("many")
     print(folder, flush=True)

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from small_plans import leave, plan, record
 
-from benchmark.fetched import UNUSED_SECONDS
-from benchmark.store import Store, has_result
-from benchmark.verification import Verifier
+from benchmark.store.fetched import UNUSED_SECONDS
+from benchmark.store.store import Store, has_result
+from benchmark.store.verification import Verifier
 from reports.record import Failure
 from tasks.errors import BadInput
 
@@ -476,7 +476,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from small_plans import leave, record
-from benchmark.store import Store
+from benchmark.store.store import Store
 store, number = Store(sys.argv[1]), 0
 while True:
     number += 1

@@ -16,8 +16,8 @@ from head_pruning_runs import head_pruning_run
 from pydantic import ValidationError
 from tiny_encoders import HEADS, KINDS, LAYERS, PER_HEAD, encoder, examples, share_layers
 
-from benchmark import scoring
-from benchmark.scoring import score_variants
+from benchmark.trial import scoring
+from benchmark.trial.scoring import score_variants
 from methods import checkpoint, encoders, registry
 from methods.fit import fit, steps_of
 from methods.inference import predict

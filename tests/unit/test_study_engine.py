@@ -13,15 +13,15 @@ from study_records import ablation
 from typer.testing import CliRunner
 
 from benchmark import cli
-from benchmark.grid import expand_studies
-from benchmark.job import Job, resolve
-from benchmark.load import make_sweep
-from benchmark.manifest import describe
-from benchmark.plan import build
+from benchmark.config.grid import expand_studies
+from benchmark.config.load import make_sweep
+from benchmark.engine import Options, _wanted
+from benchmark.plan.job import Job, resolve
+from benchmark.plan.plan import build
 from benchmark.running import _apart
-from benchmark.store import Store
+from benchmark.store.manifest import describe
+from benchmark.store.store import Store
 from benchmark.studies import find_report, publish_studies
-from benchmark.sweep import Options, _wanted
 from benchmark.tracking.state import board_stamp
 from methods.baselines.finetune import Finetune
 from methods.pruning.sixteen_heads import SixteenHeads
@@ -318,7 +318,8 @@ def test_a_report_that_cannot_be_imported_is_told_before_anything_runs(report):
 def test_reports_are_imported_before_the_cluster_is_asked_for(monkeypatch):
     from types import SimpleNamespace
 
-    from benchmark import cluster, sweep
+    from benchmark import engine as sweep
+    from benchmark.cluster import cluster
 
     monkeypatch.setattr(cluster, "connected", lambda *_, **__: pytest.fail("the work began"))
     broken = SimpleNamespace(

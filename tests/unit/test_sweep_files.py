@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.grid import expand, expand_studies
-from benchmark.load import load_sweep
+from benchmark.config.grid import expand, expand_studies
+from benchmark.config.load import load_sweep
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
 

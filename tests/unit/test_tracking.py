@@ -10,9 +10,8 @@ from types import SimpleNamespace
 import mirrored
 import pytest
 
-from benchmark.assignment import Outcome
-from benchmark.remote import ConnectionLost
-from benchmark.store import Store
+from benchmark.store.remote import ConnectionLost
+from benchmark.store.store import Store
 from benchmark.tracking import (
     Mirror,
     RunIdentity,
@@ -30,6 +29,7 @@ from benchmark.tracking.client import TAG_LENGTH, _settle, name, one_line, value
 from benchmark.tracking.mirror import LIMIT, LIVE_LIMIT, _Event, gather
 from benchmark.tracking.runs import Runs
 from benchmark.tracking.session import Session
+from benchmark.trial.assignment import Outcome
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ import pytest
 from bottleneck_berts import strategies
 from study_records import TASK, Made, broken, check_files, right, rows, study, sweep
 
-from benchmark.grid import expand
-from benchmark.load import load_sweep
+from benchmark.config.grid import expand
+from benchmark.config.load import load_sweep
 from methods.compact.mobilebert.mobilebert import MobileBert
 from methods.compact.mobilebert.mobilebert_transfer import MobileBertTransfer
 from methods.compact.mobilebert.operations import operations

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark.yaml_source import parse, read
+from benchmark.config.yaml_source import parse, read
 from tasks.errors import BadInput
 
 SWEEP = """\

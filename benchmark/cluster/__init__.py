@@ -1,0 +1,1 @@
+"""Ray: connecting, shipping code, handing out nodes, and what its workers report."""

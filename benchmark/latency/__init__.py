@@ -1,0 +1,1 @@
+"""Latency: measured after all trials, with nothing else running."""

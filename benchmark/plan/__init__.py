@@ -1,0 +1,1 @@
+"""What is to be run: names resolved, trials and prerequisites laid out, fingerprinted and ordered."""

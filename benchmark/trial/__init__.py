@@ -1,0 +1,1 @@
+"""One node on a worker: from its assignment to the record or the note of its failure."""
