@@ -60,8 +60,8 @@ def git_state() -> dict[str, Any]:
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             if commit := git("rev-parse", "HEAD"):
                 return {"commit": commit, "dirty": bool(git("status", "--porcelain"))}
-    if commit := os.environ.get("LEANBOARD_GIT_COMMIT"):
-        return {"commit": commit, "dirty": os.environ.get("LEANBOARD_GIT_DIRTY") == "1"}
+    if told := os.environ.get("LEANBOARD_GIT_COMMIT"):
+        return {"commit": told, "dirty": os.environ.get("LEANBOARD_GIT_DIRTY") == "1"}
     return {}
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from methods.settings import ByTask, Settings
+from methods.settings import ByTask, Settings, Training
 from tasks.errors import BadInput
 
 if TYPE_CHECKING:
@@ -131,6 +131,13 @@ class Work(Settings):
         Args:
             task: one of the sweep's.
             layers: of the sweep's encoder; None where its configuration is not on this machine yet.
+
+        Raises:
+            BadInput: with what to do.
+        """
+
+    def check_training(self, training: Training) -> None:
+        """Refuse fields that do not fit the sweep's training settings, before anything is run.
 
         Raises:
             BadInput: with what to do.

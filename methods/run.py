@@ -80,6 +80,8 @@ class Run(SweepRun):
     """How often a start model that collapsed is trained anew with other seeds."""
     fits: int = 0
     """Trainings so far; each has an order and dropout masks of its own."""
+    fitted_in: str = ""
+    """Precision of the last training, which a method may choose itself; empty before any."""
     stages: dict[str, Path] = field(default_factory=dict)
     """Saved models that the engine scores on validation afterwards."""
 
@@ -145,11 +147,11 @@ class Run(SweepRun):
         Raises:
             Diverged: the loss or the gradient's norm is not finite.
         """
-        before = self.cost.steps
+        before, training = self.cost.steps, training or self.training
         fitted = fit(
             model,
             self.train if examples is None else examples,
-            training or self.training,
+            training,
             loss=loss,
             steps=steps,
             schedule=schedule,
@@ -158,6 +160,7 @@ class Run(SweepRun):
             after=after,
         )
         self.fits += 1
+        self.fitted_in = training.precision
         self.cost += fitted.cost
         return fitted
 

@@ -48,7 +48,7 @@ class Cost(_Frozen):
     tokens: int = 0
     """Real tokens seen in training, padding not counted."""
     flops: float = 0.0
-    """Forward and backward, padding included."""
+    """Forward and backward, padding included; and passes that decide without training, such as rewards."""
 
     def __add__(self, other: Cost) -> Cost:
         """The cost of both."""

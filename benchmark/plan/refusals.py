@@ -64,7 +64,7 @@ def check_works(
     model: pretrained.Source,
     models: dict[str, pretrained.Source],
 ) -> None:
-    """Refuse an encoder of an unknown kind, and works that do not fit it or a task.
+    """Refuse an encoder of an unknown kind, and works that do not fit it, a task or the training settings.
 
     Raises:
         BadInput: with the label, and what to do.
@@ -80,6 +80,7 @@ def check_works(
             for task in tasks:
                 work.check(task, layers)
             work.check_models(model, models)
+            work.check_training(sweep.train)
         except BadInput as error:
             raise BadInput(f"{sweep.source.where_is(work.label)}: {work.label}: {error}") from None
 

@@ -251,7 +251,7 @@ class _Trial:
             cost=run.cost,
             seconds={phase: round(value, 3) for phase, value in self.seconds.items()},
             peak_memory_bytes=measure.peak_memory(self.device),
-            environment=self._environment(),
+            environment=self._environment(run),
             digest=digest(type(self.work).__module__),
             origins=self.origins,
             started=self.started,
@@ -259,13 +259,14 @@ class _Trial:
             **outcome,
         )
 
-    def _environment(self) -> dict[str, Any]:
+    def _environment(self, run: SweepRun) -> dict[str, Any]:
         gpu = torch.cuda.get_device_name() if self.device.type == "cuda" else None
         training = self.assignment.training
+        precision = (isinstance(run, Run) and run.fitted_in) or training.precision
         return environment.facts() | {
             "gpu": gpu,
             "device": training.device,
-            "precision": f"{training.device}-{training.precision}",
+            "precision": f"{training.device}-{precision}",
             "threads": torch.get_num_threads(),
             "attention": "eager" if self.device.type == "cpu" else "sdpa",
         }

@@ -32,7 +32,7 @@ def measure(model: PreTrainedModel, scratch: Path) -> Model:
     return Model(
         parameters=encoders.parameters(model),
         flops=_flops(model, json.dumps(architecture, sort_keys=True)),
-        checkpoint_bytes=sum(file.stat().st_size for file in saved.iterdir() if file.is_file()),
+        checkpoint_bytes=checkpoint.saved_bytes(saved),
         architecture=architecture,
         signature=checkpoint.signature(model),
         heads=encoders.head_counts(model),

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from methods import checkpoint
 from methods.divergence import Diverged
 from methods.inference import predict
-from methods.pruning.head_removal import predict_without
+from methods.pruning.masked_predictions import predict_without
 from methods.run import Run
 from methods.study import Variant
 from reports import decisions, predictions

@@ -27,6 +27,11 @@ def require_layers(layers: int, groups: int, layer: int | None) -> None:
         raise BadInput(f"layer: {layer} asked for, but the model has layers 0 to {layers - 1}")
 
 
+def shared_already(name: str) -> str:
+    """Say that an encoder's layers share weights, so that they cannot be shared in another way."""
+    return f"the layers of {name!r} share weights already; choose an encoder whose layers do not"
+
+
 def require_pooler(kind: str, has_pooler: bool) -> None:
     """Make sure that an encoder can recover on text: its sentence order is learnt through a pooler.
 

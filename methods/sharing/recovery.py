@@ -14,7 +14,7 @@ from methods.run import Run
 from methods.sharing.groups import require_pooler
 
 
-def recover_on_text(run: Run, model: PreTrainedModel, tokens: int) -> None:
+def recover_on_text(run: Run, model: PreTrainedModel, tokens: int, *, batch_size: int) -> None:
     """Train the encoder of a classifier on masked words and sentence order of the sweep's corpus, in place.
 
     Both heads are new and thrown away, the classifier is left alone. Sequences are as long as the task's may
@@ -24,7 +24,8 @@ def recover_on_text(run: Run, model: PreTrainedModel, tokens: int) -> None:
     Args:
         run: the trial; its seed decides heads, order, segments, masks and dropout.
         model: on the run's device, in eval mode afterwards.
-        tokens: how much is read, counted in full sequences.
+        tokens: how much is read, counted in full sequences; enough for two steps.
+        batch_size: sequences of a step; even, since each is computed in two parts.
 
     Raises:
         BadInput: there is no corpus, it cannot be used, or the encoder has no pooler to learn order with.
@@ -39,7 +40,7 @@ def recover_on_text(run: Run, model: PreTrainedModel, tokens: int) -> None:
         # whose frequencies alone have an entropy of 7.27, i.e. nothing was learnt.
         optimizer="adamw",
         learning_rate=1e-3,
-        batch_size=32,
+        batch_size=batch_size,
         # Parts of at most 2,048 tokens at length 128: memory stays that of fine-tuning.
         accumulation=2,
         seed=run.seeds.init,

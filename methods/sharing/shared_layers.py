@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from methods.distillation.fields import SoftTargets
 from methods.method import Method
-from methods.settings import TrainingOverrides
-from methods.sharing.groups import require_layers, require_pooler
+from methods.settings import Training, TrainingOverrides
+from methods.sharing.groups import require_layers, require_pooler, shared_already
 from tasks.errors import BadInput
 
 if TYPE_CHECKING:
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from tasks.task import Task
 
 
-_POOLED = ("bert", "albert", "compact-albert")
+_POOLED = ("bert", "compact-albert")
 """Model types whose classifiers have a pooler."""
+_TEXTS = 32
+"""Sequences of a step of recovery on text."""
 
 
 class SharedLayers(
@@ -38,8 +40,9 @@ class SharedLayers(
     """Cross-layer sharing in groups of neighbouring layers, without ALBERT's pre-training.
 
     Layer i of L runs the weights of group floor(i G / L): fewer parameters, the same FLOPs. Layers are not
-    aligned, so the model is near chance until it is trained again: on text where `corpus_tokens` says so, as
-    ALBERT is, then on labels and on the start model's outputs (`alpha: 0`: on labels alone).
+    aligned, so the model is near chance until it is trained again (how near, its stage `unrecovered` says):
+    on text where `corpus_tokens` says so, as ALBERT is, then on labels and on the start model's outputs
+    (`alpha: 0`: on labels alone).
     """
 
     groups: int | None = Field(None, ge=1, description="distinct layers left; by default half of the model's")
@@ -87,6 +90,17 @@ class SharedLayers(
             raise BadInput(f"embedding: {self.embedding} is more than the {width} the word table is wide")
         if self.corpus_tokens and config:
             require_pooler(config["model_type"], config["model_type"] in _POOLED)
+        if config.get("model_type") == "albert" or config.get("share", "none") != "none":
+            raise BadInput(shared_already(model.id))
+
+    def check_training(self, training: Training) -> None:
+        """Refuse text for fewer than two steps: the rate of the first is 0."""
+        least = 2 * _TEXTS * training.max_length
+        if 0 < self.corpus_tokens < least:
+            raise BadInput(
+                f"corpus_tokens: {self.corpus_tokens} is less than two steps of {_TEXTS} sequences of "
+                f"{training.max_length} tokens; give {least} or more, or 0 for none"
+            )
 
     def _left(self, layers: int) -> int:
         return self.groups or max(1, layers // 2)
@@ -102,10 +116,12 @@ class SharedLayers(
         share_layers(model, self._left(len(encoders.stack(model))), self.init, layer=self.layer)
         if self.embedding is not None:
             factorise_words(model, self.embedding)
+        # The point of reference: what sharing does before anything is trained.
+        run.stage("unrecovered", model)
         if self.corpus_tokens:
             from methods.sharing.recovery import recover_on_text
 
-            recover_on_text(run, model, self.corpus_tokens)
+            recover_on_text(run, model, self.corpus_tokens, batch_size=_TEXTS)
         run.fit(
             model,
             kd_training_loss(run, temperature=self.temperature, alpha=self.alpha, reduction=self.reduction),

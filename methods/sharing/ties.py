@@ -11,8 +11,9 @@ from transformers import PreTrainedModel
 
 from methods import encoders
 from methods.precision import exact
-from methods.sharing.groups import groups_of, require_layers
+from methods.sharing.groups import groups_of, require_layers, shared_already
 from methods.sharing.matching import match_heads
+from tasks.errors import BadInput
 
 Init = Literal["mean", "first", "layer", "matched-mean"]
 
@@ -33,9 +34,12 @@ def share_layers(
         layer: number of the layer to keep, from 0; with `init="layer"` and one group.
 
     Raises:
-        BadInput: there are fewer layers than groups, or there is no such layer.
+        BadInput: there are fewer layers than groups, there is no such layer, or layers share weights already.
     """
     stack = encoders.stack(model)
+    own = [id(parameter) for part in stack for parameter in part.parameters()]
+    if len(set(own)) < len(own):
+        raise BadInput(shared_already(model.config.model_type))
     require_layers(len(stack), groups, layer)
     assignment = groups_of(len(stack), groups)
     if init == "matched-mean":

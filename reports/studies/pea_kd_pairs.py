@@ -38,7 +38,8 @@ _OTHER_RECIPES = {"tinybert", "distilbert", TEACHER}
 """Parts that differ from Pea-KD's rows in more than a step, on purpose."""
 _STUDENT = ("init", "take", "epochs", "batch_size")
 """What `plain`, which learns from labels alone, has in common with the others all the same."""
-_RECIPE = ("objective", "temperature", "alpha", "beta", "strategy", "normalise", *_STUDENT)
+_LOSS = ("temperature", "alpha", "reduction", "beta", "strategy", "normalise", "patience_reduction")
+_RECIPE = ("objective", *_LOSS, *_STUDENT)
 """What rows that are a step apart have in common; their rates are tuned, each on its own."""
 _THRESHOLDS = ("preset", "t", "t_wrong")
 

@@ -116,7 +116,7 @@ def test_its_settings_are_those_the_checkpoint_needs(run, monkeypatch):
     MobileBert().compress(trial)
     (training,) = seen
     assert (training.epochs, training.learning_rate, training.warmup) == (5, 5e-5, 0.1)
-    assert training.precision == "fp32"
+    assert training.precision == trial.fitted_in == "fp32"
     assert training.batch_size == trial.training.batch_size
 
 

@@ -17,6 +17,7 @@ from benchmark.config.load import make_sweep
 from benchmark.plan.job import resolve
 from methods import registry
 from methods.pretrained import Source
+from methods.settings import Training
 from tasks.errors import BadInput
 from tasks.glue import MRPC, WNLI
 
@@ -62,6 +63,14 @@ FINE = [
 def test_what_does_not_fit_the_encoder_is_refused(name, fields, message):
     with pytest.raises(BadInput, match=re.escape(message)):
         registry.find(name)(**fields).check(MRPC, layers=6)
+
+
+def test_text_for_less_than_two_steps_is_refused():
+    method, training = registry.find("shared-layers"), Training(max_length=64)
+    with pytest.raises(BadInput, match=r"corpus_tokens: 4095 is less than two steps .* give 4096 or more"):
+        method(corpus_tokens=4095).check_training(training)
+    method(corpus_tokens=4096).check_training(training)
+    method().check_training(training)
 
 
 @pytest.mark.parametrize(("name", "fields"), FINE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -144,8 +145,8 @@ def test_studies_read_what_the_trials_left(folder, monkeypatch):
 def test_a_sweep_that_pretrains_needs_a_corpus(folder):
     with pytest.raises(BadInput, match="corpus: missing, but pretrained-encoder"):
         job(folder, corpus=None)
-    with pytest.raises(BadInput, match="corpus: missing, but shared-layers:corpus_tokens=5 learns"):
-        job(folder, corpus=None, methods=["finetune", {"shared-layers": {"corpus_tokens": 5}}])
+    with pytest.raises(BadInput, match="corpus: missing, but shared-layers:corpus_tokens=5000 learns"):
+        job(folder, corpus=None, methods=["finetune", {"shared-layers": {"corpus_tokens": 5000}}])
     with pytest.raises(BadInput, match="no folder"):
         job(folder, corpus="./nowhere")
 
@@ -157,9 +158,14 @@ def test_the_corpus_may_be_said_in_full(folder):
 
 
 def test_an_encoder_named_by_a_method_is_found_like_the_sweep_s(folder):
-    made = job(folder, methods=["finetune", {"albert": {"pretrained": "./model"}}], corpus=None)
+    shutil.copytree(folder / "model", folder / "an-albert")
+    config = folder / "an-albert" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "albert"}))
+    made = job(folder, methods=["finetune", {"albert": {"pretrained": "./an-albert"}}], corpus=None)
     node = next(node for node in made.plan.nodes.values() if node.work.name == "albert")
-    assert made.assignment(node, "a").models["./model"].path == str(folder / "model")
+    assert made.assignment(node, "a").models["./an-albert"].path == str(folder / "an-albert")
+    with pytest.raises(BadInput, match=r"'\./model' is a 'bert' model, not an ALBERT"):
+        job(folder, methods=["finetune", {"albert": {"pretrained": "./model"}}], corpus=None)
     with pytest.raises(BadInput, match="no folder"):
         job(folder, methods=["finetune", {"albert": {"pretrained": "./nowhere"}}])
 

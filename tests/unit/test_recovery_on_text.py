@@ -28,7 +28,7 @@ def test_its_steps_are_many_and_adamw_s_in_parts_as_small_as_those_of_fine_tunin
 
     monkeypatch.setattr(recovery, "pretrain", pretrain)
     with pytest.raises(KeyboardInterrupt):
-        recover_on_text(trial, shared(trial), 1_000_000)
+        recover_on_text(trial, shared(trial), 1_000_000, batch_size=32)
     ((settings, stream),) = asked
     assert (settings.optimizer, settings.learning_rate) == ("adamw", 1e-3)
     assert settings.total_steps == round(1_000_000 / (32 * 128))
@@ -40,7 +40,7 @@ def test_a_few_thousand_tokens_teach_which_words_are_frequent(run, tmp_path):
     # Of more examples than a batch has.
     access(tmp_path / "text", documents=200)
     trial = with_corpus(run(), tmp_path / "text", layers=2)
-    recover_on_text(trial, shared(trial), 40 * 32 * 32)
+    recover_on_text(trial, shared(trial), 40 * 32 * 32, batch_size=32)
     notes = trial.notes["recovery"]
     assert notes["steps"] == trial.cost.steps == 40
     assert notes["held_out"]["mlm_loss"] < math.log(VOCABULARY) - 0.2

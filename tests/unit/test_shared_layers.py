@@ -121,11 +121,29 @@ def test_recovery_on_text_changes_the_encoder_and_not_the_classifier(run, tmp_pa
     trial = with_corpus(run(), tmp_path / "text")
     model = share_layers(trial.start(), 1, "mean")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    recover_on_text(trial, model, 2 * 32 * 32)
+    recover_on_text(trial, model, 2 * 32 * 32, batch_size=32)
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert {name for name in before if name.startswith("classifier")}.isdisjoint(changed)
     assert "bert.encoder.layer.0.output.dense.weight" in changed and "bert.pooler.dense.weight" in changed
     assert trial.notes["recovery"]["steps"] == 2
+
+
+def test_the_model_that_was_not_trained_again_is_a_stage(run):
+    """What direct sharing costs is a result too."""
+    trial = run(layers=4)
+    model = SharedLayers(alpha=0).compress(trial)
+    (folder,) = trial.stages.values()
+    assert trial.stages.keys() == {"unrecovered"}
+    before, after = checkpoint.load(folder).state_dict(), model.state_dict()
+    expected = share_layers(trial.start(), 2, "mean").state_dict()
+    assert all(torch.equal(before[name], expected[name]) for name in expected)
+    assert any(not torch.equal(before[name], after[name]) for name in expected)
+
+
+def test_layers_that_share_weights_are_not_shared_again(run):
+    model = share_layers(run(layers=4).start(), 2, "mean")
+    with pytest.raises(BadInput, match="the layers of 'bert' share weights already"):
+        share_layers(model, 1, "mean")
 
 
 def test_recovery_on_text_wants_text_and_a_pooler(run, tmp_path):
@@ -136,4 +154,4 @@ def test_recovery_on_text_wants_text_and_a_pooler(run, tmp_path):
     model = trial.start()
     model.base_model.pooler = None
     with pytest.raises(BadInput, match="corpus_tokens: sentence order is learnt through a pooler"):
-        recover_on_text(trial, model, 1)
+        recover_on_text(trial, model, 1, batch_size=32)

@@ -74,9 +74,12 @@ class Albert(
         return (self.pretrained,) if isinstance(self.pretrained, PretrainedEncoder) else ()
 
     def check_models(self, model: Source, models: Mapping[str, Source]) -> None:
-        """Refuse a warm start from an encoder that it cannot begin with, see `PretrainedEncoder`."""
+        """Refuse what is no ALBERT, and a warm start that cannot begin, see `PretrainedEncoder`."""
         for encoder in self.prerequisites():
             encoder.check_models(model, models)
+        for name in self.models():
+            if config := models[name].config():
+                _require_albert(name, config["model_type"])
 
     def models(self) -> tuple[str, ...]:
         """The released checkpoint."""
@@ -92,10 +95,15 @@ class Albert(
         return self.pretrained if isinstance(self.pretrained, str) else self.pretrained.name
 
     def compress(self, run: Run) -> PreTrainedModel:
-        """Return the fine-tuned model."""
+        """Return the fine-tuned model.
+
+        Raises:
+            BadInput: the checkpoint is of another kind.
+        """
         from methods.pretraining.report import read_summary
 
         model = run.pretrained()
+        _require_albert(run.model.id, model.config.model_type)
         if isinstance(self.pretrained, PretrainedEncoder):
             run.notes["pretraining"] = read_summary(run.results[self.pretrained.name])
         training, steps = run.training, None
@@ -114,6 +122,14 @@ class Albert(
         )
         run.fit(model, steps=steps, training=training)
         return model
+
+
+def _require_albert(name: str, kind: str) -> None:
+    if kind not in ("albert", "compact-albert"):
+        raise BadInput(
+            f"pretrained: {name!r} is a {kind!r} model, not an ALBERT; name a checkpoint such as "
+            "albert/albert-base-v2"
+        )
 
 
 def _set_dropout(model: PreTrainedModel, share: float) -> None:
