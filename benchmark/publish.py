@@ -63,18 +63,11 @@ def publish(
     """
     records = list(records)
     manifest = _with_start_models(manifest, records)
-    once = (_PRETRAINED_ONCE,) if manifest.pretrains else ()
     rows = manifest.rows()
     trials = [record for record in records if record.fingerprint in rows]
     failures = store.failures(rows.keys() - {record.fingerprint for record in trials})
     timed = latency.newest(store, trials, manifest.latency, manifest.machines) if manifest.latency else {}
-    notes = (
-        *manifest.notes,
-        *once,
-        *shared_texts.notes(trials, manifest.sweep.tasks),
-        *origins.changed_start_models(records),
-        *_untimed(manifest, trials, timed),
-    )
+    notes = (*warnings(manifest, records), *_untimed(manifest, trials, timed))
     manifest = manifest.model_copy(update={"notes": notes})
     state = _state(manifest, trials, failures, timed, links or {})
     page = store.address(FOLDER, "leaderboard.html")
@@ -103,6 +96,18 @@ def publish(
     )
     write(store, FOLDER, render(board), state)
     return Published(board, folder, page, fresh=True)
+
+
+def warnings(manifest: Manifest, records: Iterable[Record]) -> tuple[str, ...]:
+    """Say what must be known before a verdict is believed; `records` are those of rows and start models."""
+    records, rows = list(records), manifest.rows()
+    trials = [record for record in records if record.fingerprint in rows]
+    return (
+        *manifest.notes,
+        *((_PRETRAINED_ONCE,) if manifest.pretrains else ()),
+        *shared_texts.notes(trials, manifest.sweep.tasks),
+        *origins.changed_start_models(records),
+    )
 
 
 def _untimed(manifest: Manifest, trials: Iterable[Record], timed: Mapping[str, Latency]) -> list[str]:

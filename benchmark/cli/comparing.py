@@ -65,6 +65,8 @@ def compare(
     console.print(comparison_table(board, lines, _judged(lines)))
     for row, _ in lines:
         options.echo(console, f"{row.task}: {row.verdict}: {row.reason}")
+    for note in board.notes:
+        options.echo(console, note)
     for task, why in board.left_out.items():
         options.echo(console, f"{task} is left out of overall: {why}")
     options.echo(console, f"\n{sentence}")
@@ -101,17 +103,22 @@ def _part(sweep: SweepFacts, own: str, base: str, tasks: Sequence[str], where: s
 
 def _board(store: Store, manifest: Manifest, sweep: SweepFacts) -> Leaderboard:
     """The leaderboard of a part of a sweep, from its records."""
+    from benchmark.publish import warnings
     from reports import leaderboard, predictions
 
     labels, tasks = {method.label for method in sweep.methods}, {task.name for task in sweep.tasks}
     rows = {key: node for key, node in manifest.rows().items() if node.label in labels and node.task in tasks}
-    records = manifest.model_copy(update={"nodes": tuple(rows.values())}).scan(store).records
+    # Prerequisites say whether what the rows start from has changed since.
+    others = [node for node in manifest.nodes if not node.row and not node.study]
+    part = manifest.model_copy(update={"nodes": (*rows.values(), *others), "sweep": sweep})
+    found = part.scan(store).records
+    records = {key: record for key, record in found.items() if key in rows}
     return leaderboard.build(
         records.values(),
         lambda record: predictions.read(store.open(record, "predictions.parquet")),
         sweep,
         failures=list(store.failures(rows.keys() - records.keys()).values()),
-        notes=manifest.notes,
+        notes=warnings(part, found.values()),
     )
 
 

@@ -124,14 +124,13 @@ def wait_for(requests: Mapping[str, Resources], seconds: float, say: Any) -> int
     slots, lacking = _room(requests)
     if not lacking:
         return slots
-    until, asked = time.monotonic() + seconds, dict[str, Resources]()
+    until = time.monotonic() + seconds
     say("waiting for the cluster to grow")
+    # An autoscaler adds nodes for what is asked of it, and no trial has asked yet. Asked for all kinds it
+    # also keeps those nodes that are there and idle.
+    request_resources(bundles=[{"CPU": each.cpu, "GPU": each.gpu} for each in requests.values()])
     try:
         while lacking:
-            if lacking != asked:
-                # An autoscaler adds nodes for what is asked of it, and no trial has asked yet.
-                request_resources(bundles=[{"CPU": each.cpu, "GPU": each.gpu} for each in lacking.values()])
-                asked = lacking
             if time.monotonic() > until:
                 key, wanted = next(iter(lacking.items()))
                 raise BadInput(

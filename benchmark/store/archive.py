@@ -143,7 +143,7 @@ def differences(archive: Path, decides: Mapping[tuple[str, str, int], Mapping[st
                 here, there = flatten(own), flatten(record.decides)
                 found |= {name for name in here.keys() | there.keys() if here.get(name) != there.get(name)}
     # What a trial starts from differs for one of the other reasons.
-    return sorted(name for name in found if not name.startswith("needs.")) or sorted(found)
+    return sorted(name for name in found if name.partition(".")[0] != "needs") or sorted(found)
 
 
 def _inside(content: zipfile.ZipFile) -> dict[str, str]:

@@ -35,6 +35,7 @@ def fetch(store: Root, key: str, files: Iterable[File], target: Path) -> None:
     if target.exists():
         with contextlib.suppress(OSError):  # Another user's cache is as good.
             os.utime(target)
+        _remove_unused(target)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{target.name}.", dir=target.parent) as folder:

@@ -83,15 +83,16 @@ class SharedLayers(
             require_layers(layers, self._left(layers), self.layer)
 
     def check_models(self, model: Source, models: Mapping[str, Source]) -> None:
-        """Refuse a word table that is no wider, and text for an encoder that cannot learn sentence order."""
+        """Refuse layers that share already, a word table that is no wider, and text without a pooler."""
         config = model.config()
         width = config.get("embedding_size", model.hidden())
+        grouped = config.get("num_hidden_groups", 1) < config.get("num_hidden_layers", 1)
+        if grouped and (config["model_type"] == "albert" or config.get("share", "none") != "none"):
+            raise BadInput(shared_already(model.id))
         if self.embedding is not None and config and self.embedding > width:
             raise BadInput(f"embedding: {self.embedding} is more than the {width} the word table is wide")
         if self.corpus_tokens and config:
             require_pooler(config["model_type"], config["model_type"] in _POOLED)
-        if config.get("model_type") == "albert" or config.get("share", "none") != "none":
-            raise BadInput(shared_already(model.id))
 
     def check_training(self, training: Training) -> None:
         """Refuse text for fewer than two steps: the rate of the first is 0."""

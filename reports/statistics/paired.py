@@ -89,8 +89,11 @@ def across(tasks: Sequence[Estimate]) -> Estimate:
 def sign_flip(differences: Floats) -> float:
     """Two-sided exact sign-flip p of the mean; it cannot go below 2/2^n (0.0625 at n = 5).
 
-    Beyond 14 seeds the patterns are drawn, 2^14 of them, from a fixed stream.
+    Beyond 14 seeds the patterns are drawn, 2^14 of them, from a fixed stream. One seed, or none that all
+    tasks have, says nothing: p is 1.
     """
+    if len(differences) < 2:
+        return 1.0
     from scipy.stats import permutation_test
 
     def total(flipped: Floats, axis: int) -> Floats:

@@ -109,10 +109,10 @@ def test_every_kind_of_trial_has_room_before_any_runs(nodes, monkeypatch):
         "lower resources.methods.kd.cpu or resources.methods.kd.gpu",
     ):
         assert fragment in str(caught.value)
-    assert asked == [[{"CPU": 2.0, "GPU": 1.0}], []]
+    assert asked == [[{"CPU": 1.0, "GPU": 0.0}, {"CPU": 2.0, "GPU": 1.0}], []]
 
 
-def test_a_node_that_goes_while_another_is_waited_for_is_asked_for_again(nodes, monkeypatch):
+def test_a_node_that_goes_while_another_is_waited_for_is_waited_for_too(nodes, monkeypatch):
     large, with_gpu = {"CPU": 8.0}, {"CPU": 4.0, "GPU": 1.0}
     there = iter([[with_gpu], [with_gpu, large]])
     asked = []
@@ -123,7 +123,7 @@ def test_a_node_that_goes_while_another_is_waited_for_is_asked_for_again(nodes, 
     nodes(large, autoscaler=(large, with_gpu))
     requests = {"resources": Resources(cpu=6), "resources.methods.kd": Resources(cpu=2, gpu=1)}
     assert cluster.wait_for(requests, 600, lambda line: None) == 1
-    assert asked == [[{"CPU": 2.0, "GPU": 1.0}], [{"CPU": 6.0, "GPU": 0.0}], []]
+    assert asked == [[{"CPU": 6.0, "GPU": 0.0}, {"CPU": 2.0, "GPU": 1.0}], []]
 
 
 def test_a_request_is_named_by_the_key_that_makes_it(tmp_path):

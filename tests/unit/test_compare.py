@@ -52,6 +52,13 @@ def compared(*words: str) -> dict:
     return json.loads(call(*words, "--json"))
 
 
+def test_what_stands_on_top_of_the_page_stands_here_too(output):
+    notes = compared(output.store.url, A, B)["notes"]
+    assert any("Bundled sample" in note for note in notes)
+    shown = call(output.store.url, A, B)
+    assert all(note in shown for note in notes)
+
+
 @pytest.fixture
 def refused(monkeypatch, capsys):
     def call(*words: str) -> str:

@@ -39,7 +39,7 @@ def failing(monkeypatch, errors: list[Exception]) -> None:
 
 
 # As s3fs says SlowDown and 503, 500, and a code that it does not know.
-BUSY = [OSError(code, "An error occurred") for code in (errno.EBUSY, errno.EREMOTEIO, errno.EIO)]
+BUSY = [OSError(code, "An error occurred") for code in remote._BUSY]
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,12 @@ def test_sign_flip_and_its_floor():
     assert 0 < sign_flip(np.ones(20)) < 0.001
 
 
+@pytest.mark.parametrize("differences", [[], [1.0]])
+def test_signs_of_one_seed_or_none_say_nothing(differences):
+    """So many seeds are common to two tasks that lack different ones."""
+    assert sign_flip(np.array(differences)) == 1.0
+
+
 def test_sums_that_are_equal_but_for_rounding_are_ties():
     """In points, changes of 6, -5, -4, -1 and 5 examples of 277 are not quite multiples of one another."""
     before, change = np.array([166, 141, 149, 145, 151]), np.array([6, -5, -4, -1, 5])
