@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_publish import Output, fail, forget
+from published_sweep import Output, fail, forget
 from typer.testing import CliRunner
 
 from benchmark import cli

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_publish import Output
+from published_sweep import Output
 
 from benchmark.engine import Options, _with_reruns
 from tasks.errors import BadInput

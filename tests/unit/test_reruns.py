@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_publish import SWEEP, Output
+from published_sweep import SWEEP, Output
 
 from benchmark.config.load import make_sweep
 from benchmark.plan.job import resolve
