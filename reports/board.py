@@ -101,6 +101,7 @@ class LatencyFacts(_Plain):
     seed: int
     """The seed whose model was timed: the first of the row."""
     batches: dict[str, dict[str, float]]
+    """By batch size, as in `Latency`."""
 
 
 class TrainingCost(_Plain):

@@ -53,9 +53,13 @@ class Tokens:
     """One official split, tokenised; row i is `ids[offsets[i]:offsets[i + 1]]`."""
 
     ids: NDArray[np.int32]
+    """Token ids of all rows, special ones among them."""
     types: NDArray[np.uint8]
+    """Segment of each token, as long as `ids`."""
     offsets: NDArray[np.int64]
+    """Shape (rows + 1,)."""
     labels: NDArray[np.int64]
+    """Class numbers, shape (rows,)."""
     texts: NDArray[np.uint64]
     """Digest of each row's texts: equal texts, equal digests."""
 

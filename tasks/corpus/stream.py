@@ -78,11 +78,17 @@ class Stream:
 
     text: Text
     documents: NDArray[np.int64]
+    """Numbers of those it takes."""
     length: int
+    """Most tokens of an example, special ones among them."""
     batch_size: int
+    """Examples of a batch."""
     pairing: Pairing
+    """What the second segment is."""
     max_predictions: int
+    """Most masked tokens of an example."""
     seed: int
+    """Decides order, segments and masks."""
     position: Position = START
     """Of the batch that comes next."""
     least: int = 0

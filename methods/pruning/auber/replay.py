@@ -15,11 +15,15 @@ class Transitions(NamedTuple):
     """A number of transitions, each field with them as its first dimension."""
 
     states: Tensor
+    """fp32, shape (n, heads)."""
     actions: Tensor
+    """int64: the head removed, or as many as there are heads for stopping; shape (n,)."""
     rewards: Tensor
+    """fp32, shape (n,)."""
     next_states: Tensor
-    """Zeros where the episode ended."""
+    """Zeros where the episode ended; shape (n, heads)."""
     done: Tensor
+    """Whether the episode ended, shape (n,)."""
 
 
 class Replay:
