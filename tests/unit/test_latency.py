@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from published_sweep import model
 from rich.console import Console
 from small_plans import node_record, record
 from tiny_encoders import encoder
@@ -22,7 +23,7 @@ from benchmark.plan.job import resolve
 from benchmark.store.manifest import Manifest, describe
 from benchmark.store.store import Store
 from methods import checkpoint, timing
-from reports.record import Latency, Model, Parameters
+from reports.record import Latency
 from tasks.errors import BadInput
 
 SETTINGS = LatencySettings(batch_sizes=(1, 3), length=8, repeats=3)
@@ -35,16 +36,6 @@ SWEEP = {
     "seeds": 1,
     "latency": SETTINGS.model_dump(),
 }
-
-
-def model(signature: str) -> Model:
-    return Model(
-        parameters=Parameters(total=1, encoder=1, embeddings=0),
-        flops=1.0,
-        checkpoint_bytes=1,
-        architecture={},
-        signature=signature,
-    )
 
 
 def measured(signature: str, machine: str = "here") -> Latency:
