@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from benchmark.cli import comparing, listing, looking, running, setting_up, studying
+from benchmark.cli import carrying, comparing, listing, looking, running, setting_up, studying
 from tasks.errors import BadInput
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ running.add_to(app)
 studying.add_to(app)
 looking.add_to(app)
 comparing.add_to(app)
+carrying.add_to(app)
 listing.add_to(app)
 setting_up.add_to(app)
 

@@ -1,4 +1,4 @@
-"""Commands that look at what there is: `status`, `logs`, `report`, `sync`, `export`, `ui`."""
+"""Commands that look at what there is: `status`, `logs`, `report`, `sync`, `ui`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (status, logs, report, sync, export, ui):
+    for command in (status, logs, report, sync, ui):
         app.command()(command)
 
 
@@ -131,27 +131,6 @@ def report(
     options.echo(console, f"Leaderboard: {published.page}")
     for study in studies:
         options.echo(console, f"Study {study.label}: {study.page}")
-
-
-def export(
-    target: options.Target,
-    archive: Annotated[
-        Path, typer.Argument(metavar="ARCHIVE", help="The file to write, *.zip.", show_default=False)
-    ],
-    output: options.Output = None,
-) -> None:
-    """Put a sweep's records into one small file: predictions and measurements, no texts, no weights.
-
-    `leanboard report ARCHIVE` builds the page from it; `leanboard run SWEEP --records ARCHIVE` goes on.
-    """
-    from benchmark.store.archive import pack
-    from tasks.errors import BadInput
-
-    if archive.suffix != ".zip":
-        raise BadInput(f"{archive}: an archive's name ends in .zip; write {archive}.zip")
-    store, manifest = options.open_target(target, output)
-    packed = pack(store, manifest, archive)
-    typer.echo(f"{packed.records} records, {packed.bytes / 1e6:.1f} MB: {archive}")
 
 
 def sync(target: options.Target, output: options.Output = None) -> None:
