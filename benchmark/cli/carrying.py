@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -55,7 +56,7 @@ def join(
 
     leanboard report runs/both
 
-    Rows are compared within a task, so each keeps the precision it was run
+    Rows are compared within a task, so a task keeps the precision it was run
     in; averages over tasks are of those changes. Weights are left out.
     """
     from benchmark.store.joining import Part
@@ -65,4 +66,4 @@ def join(
     store, manifest = join_parts(opened, output, options.command())
     tasks = ", ".join(task.name for task in manifest.sweep.tasks)
     typer.echo(f"{len(manifest.scan(store).records)} records of {tasks}: {store.url}")
-    typer.echo(f"leanboard report {output} shows them")
+    typer.echo(f"{shlex.join(['leanboard', 'report', output])} shows them")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -204,15 +205,19 @@ def _notes(job: Job) -> list[str]:
             "tuned on NLI and question-answer pairs among others; results at its size say nothing against "
             "a paper at BERT's."
         )
-    if job.sweep.limit:
-        limit = job.sweep.limit
-        by_task = limit if isinstance(limit, dict) else {"each task": limit}
-        # `--tasks` takes a part of the tasks that limits are given for.
-        run = {"each task", *(task.name for task in job.tasks)}
-        shares = [f"{count} training examples of {task}" for task, count in by_task.items() if task in run]
-        if shares:
-            notes.append(f"Only {', '.join(shares)} were used (`limit`).")
+    notes += limit_notes(job.sweep.limit, job.tasks)
     return notes
+
+
+def limit_notes(limit: int | Mapping[str, int] | None, tasks: Iterable[Any]) -> list[str]:
+    """Say how many training examples were used, where not all; `tasks` have a `name`."""
+    if not limit:
+        return []
+    by_task = limit if isinstance(limit, Mapping) else {"each task": limit}
+    # `--tasks` takes a part of the tasks that limits are given for.
+    run = {"each task", *(task.name for task in tasks)}
+    shares = [f"{count} training examples of {task}" for task, count in by_task.items() if task in run]
+    return [f"Only {', '.join(shares)} were used (`limit`)."] if shares else []
 
 
 def open_output(target: str, output: str | None = None) -> tuple[Store, Manifest]:

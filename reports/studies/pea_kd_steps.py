@@ -153,7 +153,8 @@ def _size(label: str, sweep: SweepFacts, trials: Trials) -> list[Any]:
 def _rate(label: str, sweep: SweepFacts) -> str:
     rate = next(row.params.get("learning_rate") for row in sweep.methods if row.label == label)
     if isinstance(rate, dict):
-        return ", ".join(f"{task.name} {rate[task.name]:g}" for task in sweep.tasks)
+        # A row of a joined output may have been run on some of its tasks.
+        return ", ".join(f"{task.name} {rate[task.name]:g}" for task in sweep.tasks if task.name in rate)
     return "the sweep's" if rate is None else f"{rate:g}"
 
 

@@ -7,17 +7,20 @@ import json
 from pathlib import Path
 
 import pytest
-from published_sweep import Output
+from published_sweep import Output, fail
+from small_plans import leave
 from typer.testing import CliRunner
 
 from benchmark import cli
+from benchmark.plan.fingerprint import fingerprint
 from benchmark.plan.plan import NO_TASK
 from benchmark.store.archive import pack
 from benchmark.store.manifest import ManifestNode, open_output
+from methods.distillation.kd import KnowledgeDistillation
 from reports import leaderboard
 from tasks.errors import BadInput
 
-METHODS = ["finetune", {"kd": {"layers": 3, "learning_rate": {"rte": 1e-4, "sst2": 2e-4}}}]
+METHODS = ["finetune", {"kd": {"layers": 3, "learning_rate": {"rte": 1e-4, "sst2": 2e-4, "qnli": 1e-4}}}]
 
 
 @pytest.fixture(autouse=True)
@@ -67,12 +70,12 @@ def test_an_archive_and_a_folder_in_another_precision_are_joined_and_the_page_sa
 
 
 def test_rates_by_task_are_those_each_task_was_run_with(tmp_path):
-    rates = {"rte": 5e-5, "sst2": 3e-5}
+    rates = {"rte": 5e-5, "sst2": 3e-5, "qnli": 1e-5}
     one = part(tmp_path / "one", "rte")
     two = part(tmp_path / "two", "sst2", methods=["finetune", {"kd": {"layers": 3, "learning_rate": rates}}])
     join(one.store.url, two.store.url, "-o", tmp_path / "both")
     _, manifest = open_output(str(tmp_path / "both"))
-    assert manifest.sweep.methods[1].params["learning_rate"] == {"rte": 1e-4, "sst2": 3e-5}
+    assert manifest.sweep.methods[1].params["learning_rate"] == {"rte": 1e-4, "sst2": 3e-5, "qnli": 1e-4}
 
 
 def test_a_row_that_one_part_has_not_is_there_without_an_average(tmp_path):
@@ -115,29 +118,81 @@ def test_one_part_and_a_folder_in_use_are_refused(tmp_path):
         join(one.store.url, two.store.url, "-o", two.store.url)
 
 
-def with_encoder(output: Output, fingerprint: str) -> None:
-    node = ManifestNode(fingerprint=fingerprint, label="albert-pretraining", task=NO_TASK, seed=0, row=False)
+def with_encoder(output: Output, ended: float) -> None:
+    """Pre-train an encoder for the part; its fingerprint holds settings, which all parts have alike."""
+    decides = {"method": "albert-pretraining"}
+    key = fingerprint(decides)
+    node = ManifestNode(fingerprint=key, label="albert-pretraining", task=NO_TASK, seed=0, row=False)
     changed = output.manifest.model_copy(update={"nodes": (*output.manifest.nodes, node)})
     changed.write(output.store)
+    trial = output.leave(next(iter(output.job.plan.rows)))
+    changes = {"fingerprint": key, "decides": decides, "label": node.label, "task": NO_TASK, "ended": ended}
+    leave(output.store, trial.model_copy(update={**changes, "kind": "prerequisite"}), output.folder)
 
 
 def test_encoders_that_each_part_pretrained_for_itself_are_refused(tmp_path):
     """Its row would be one encoder on one task and another on the next."""
     one, two = part(tmp_path / "one", "rte"), part(tmp_path / "two", "sst2")
-    with_encoder(one, "a" * 64)
-    with_encoder(two, "b" * 64)
-    with pytest.raises(BadInput, match=r"albert-pretraining: .* have different ones"):
+    with_encoder(one, 5.0)
+    with_encoder(two, 6.0)
+    with pytest.raises(BadInput, match=r"albert-pretraining: .* each trained one"):
         join(one.store.url, two.store.url, "-o", tmp_path / "both")
-    with_encoder(two, "a" * 64)
-    assert "12 records" in join(one.store.url, two.store.url, "-o", tmp_path / "both")
+    with_encoder(two, 5.0)
+    assert "13 records" in join(one.store.url, two.store.url, "-o", tmp_path / "both")
 
 
-def test_rows_of_one_label_with_other_fields_are_refused(tmp_path):
+def test_parts_are_all_compared_with_each_other_before_anything_is_written(tmp_path):
+    one = part(tmp_path / "one", "rte", methods=["finetune"])
+    two, three = part(tmp_path / "two", "sst2"), part(tmp_path / "three", "qnli")
+    with_fields(three, temperature=3.0)
+    with pytest.raises(BadInput, match="temperature"):
+        join(one.store.url, two.store.url, three.store.url, "-o", tmp_path / "both")
+    assert not (tmp_path / "both" / "records").exists()
+
+
+def test_the_page_says_of_each_task_how_much_was_used(tmp_path):
+    one = part(tmp_path / "one", "rte")
+    two, three = (
+        part(tmp_path / "two", "sst2", limit=100),
+        part(tmp_path / "three", "qnli", limit={"qnli": 50}),
+    )
+    join(one.store.url, two.store.url, three.store.url, "-o", tmp_path / "all")
+    used = [note for note in board(tmp_path / "all")["notes"] if "`limit`" in note]
+    assert used == ["Only 100 training examples of sst2, 50 training examples of qnli were used (`limit`)."]
+
+
+def test_a_failed_trial_is_failed_in_the_joined_output_too(tmp_path):
+    one, two = part(tmp_path / "one", "rte"), part(tmp_path / "two", "sst2")
+    fail(two)
+    join(one.store.url, two.store.url, "-o", tmp_path / "both")
+    assert [missing["kind"] for missing in board(tmp_path / "both")["missing"]] == ["timeout"]
+
+
+def test_an_archive_as_the_output_is_refused(tmp_path):
+    one, two = part(tmp_path / "one", "rte"), part(tmp_path / "two", "sst2")
+    with pytest.raises(BadInput, match="`leanboard export` makes an archive"):
+        join(one.store.url, two.store.url, "-o", tmp_path / "both.zip")
+
+
+def with_fields(output: Output, **fields: object) -> None:
+    first, second = output.manifest.sweep.methods
+    changed = second.model_copy(update={"params": second.params | fields})
+    sweep = output.manifest.sweep.model_copy(update={"methods": (first, changed)})
+    output.manifest.model_copy(update={"sweep": sweep}).write(output.store)
+
+
+@pytest.mark.parametrize("fields", [{"temperature": 3.0}, {"alpha": {"heads": 3}}])
+def test_rows_of_one_label_with_other_fields_are_refused(tmp_path, fields):
     """As where a default has changed between versions: the label does not show it."""
     one, two = part(tmp_path / "one", "rte"), part(tmp_path / "two", "sst2")
-    first, second = two.manifest.sweep.methods
-    changed = second.model_copy(update={"params": second.params | {"temperature": 3.0}})
-    sweep = two.manifest.sweep.model_copy(update={"methods": (first, changed)})
-    two.manifest.model_copy(update={"sweep": sweep}).write(two.store)
-    with pytest.raises(BadInput, match=r"temperature is .* in one part and 3.0 in another"):
+    with_fields(two, **fields)
+    with pytest.raises(BadInput, match=r"kd:layers=3,learning_rate=by-task: (temperature|alpha): "):
+        join(one.store.url, two.store.url, "-o", tmp_path / "both")
+
+
+def test_trials_by_another_version_of_a_method_are_refused(tmp_path, monkeypatch):
+    one = part(tmp_path / "one", "rte")
+    monkeypatch.setattr(KnowledgeDistillation, "version", 99)
+    two = part(tmp_path / "two", "sst2")
+    with pytest.raises(BadInput, match=r"version: 1 in .* and 99 in"):
         join(one.store.url, two.store.url, "-o", tmp_path / "both")
