@@ -207,6 +207,15 @@ def test_rates_given_by_task_are_shown_as_they_are():
     assert [row[-1] for row in costs.rows] == ["the sweep's", "mrpc 0.0001, rte 5e-05, sst2 0.0002"]
 
 
+def test_a_row_of_a_joined_output_has_rates_of_the_tasks_it_was_run_on():
+    """`leanboard join` knows no others where one part alone has the row."""
+    made = board(
+        [("finetune", {}, 0.0), ("kd", {"layers": 3, "alpha": 0.7, "learning_rate": {"mrpc": 1e-4}}, 0.0)]
+    )
+    (row,) = records_of(findings(made).table, row="KD", task="average")
+    assert row["rate"] == "mrpc 0.0001"
+
+
 def test_a_whole_model_tuned_at_a_rate_of_its_own_is_the_ceiling():
     rates = {"mrpc": 2e-4, "rte": 1e-4, "sst2": 1e-4}
     rows = [*ABLATION[:1], ("finetune", {"learning_rate": rates}, 0.01), ABLATION[-1]]
