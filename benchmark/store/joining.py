@@ -97,23 +97,10 @@ def _check_tasks(one: Part, two: Part) -> None:
 
 def _check_sweeps(one: Part, two: Part) -> None:
     """Refuse parts of different sweeps; the trials say the rest."""
-    settings = [
-        {
-            "baseline": sweep.baseline,
-            "seeds": list(sweep.seeds),
-            "data": sweep.data,
-            "margins.overall": sweep.margin,
-            **{
-                key: sweep.config.get(key)
-                for key in ("collapsed_teacher", "latency")
-                if sweep.config.get(key)
-            },
-        }
-        for sweep in (one.manifest.sweep, two.manifest.sweep)
-    ]
-    for key, value in settings[0].items():
-        if settings[1].get(key, value) != value:
-            raise _different(key, one, value, two, settings[1][key])
+    own, other = _settings(one.manifest.sweep), _settings(two.manifest.sweep)
+    for key, value in own.items():
+        if other.get(key, value) != value:
+            raise _different(key, one, value, two, other[key])
     rows = {method.label: method for method in one.manifest.sweep.methods}
     for method in two.manifest.sweep.methods:
         known = rows.get(method.label, method)
