@@ -4,13 +4,16 @@ import json
 import os
 import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
+from ray.exceptions import TaskUnschedulableError
 
 from benchmark.cluster import cluster
 from benchmark.config.load import make_sweep
 from benchmark.config.sweep import Resources
 from benchmark.plan import job
+from benchmark.store.store import Store
 from tasks.errors import BadInput
 
 
@@ -217,3 +220,26 @@ def test_the_code_that_is_shipped_is_ours_alone(tmp_path):
     assert not [path for path in files if path.suffix == ".pyc"]
     # Ray refuses a working directory above 500 MiB, and sends it through its head.
     assert sum(path.stat().st_size for path in files) < 20 * 2**20
+
+
+def test_a_node_that_dies_while_it_is_asked_is_not_called_blind(monkeypatch, tmp_path):
+    """Ray calls a dead node alive until it has missed its heartbeats; then it refuses the task."""
+    lost = TaskUnschedulableError("the node does not exist any more")
+    answers = {"5e" * 28: None, "de" * 28: lost}
+
+    def remote(**options):
+        node = options["scheduling_strategy"].node_id
+        return lambda function: SimpleNamespace(remote=lambda *given: (node, function(*given)))
+
+    def get(reference):
+        node, found = reference
+        if answers[node]:
+            raise answers[node]
+        return found
+
+    nodes = [{"Alive": True, "NodeID": node, "NodeManagerHostname": node} for node in answers]
+    monkeypatch.setattr(cluster, "ray", SimpleNamespace(nodes=lambda: nodes, remote=remote, get=get))
+    cluster.check_store(Store(str(tmp_path)))
+    monkeypatch.setattr(cluster, "_read_marker", lambda url, marker: None)
+    with pytest.raises(BadInput, match="not visible from node 5e5e"):
+        cluster.check_store(Store(str(tmp_path)))
