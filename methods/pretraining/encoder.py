@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from methods.pretrained import Source
     from methods.run import SweepRun
     from methods.sharing.albert.model import CompactAlbertModel
+    from tasks.corpus.text import Text
 
 PAPER: dict[str, Any] = {
     "vocabulary": 30000,
@@ -113,8 +114,8 @@ class PretrainedEncoder(
             )
 
     def revision(self) -> int:
-        """Warm starts are at 3: their head is fitted, their projection mended; the others' results stand."""
-        return super().revision() + self.warm_start
+        """Warm starts are at 4, with a fitted head and tables that keep positions; other results stand."""
+        return super().revision() + 2 * self.warm_start
 
     def check_models(self, model: Source, models: Mapping[str, Source]) -> None:
         """Refuse a warm start from an encoder that it cannot begin with.
@@ -157,7 +158,7 @@ class PretrainedEncoder(
 
         text = texts(run, None if self.warm_start else self)
         torch.manual_seed(self.seed)
-        model = PretrainingModel(self.build(run, len(text.tokenizer.backend)), pairs=self.pairing != "none")
+        model = PretrainingModel(self.build(run, text), pairs=self.pairing != "none")
         model.to(run.device)
         facts: dict[str, Any] = {}
         if self.warm_start:
@@ -179,8 +180,9 @@ class PretrainedEncoder(
         save(model, folder)
         save_tokenizer(text, self, folder / "model")
 
-    def build(self, run: SweepRun, vocabulary: int) -> CompactAlbertModel:
-        """Make the encoder, with random weights or from the sweep's encoder."""
+    def build(self, run: SweepRun, text: Text) -> CompactAlbertModel:
+        """Make the encoder, with random weights or from the sweep's encoder and the text it is to learn."""
+        from methods.pretraining.corpus import stream
         from methods.sharing.albert.model import CompactAlbertConfig, CompactAlbertModel
         from methods.sharing.albert.warm_start import from_encoder
 
@@ -189,13 +191,14 @@ class PretrainedEncoder(
             self.check_models(run.model, {})
             return from_encoder(
                 run.model,
+                (batch.inputs for batch in stream(text, self)),
                 layers=self.layers,
                 embedding=self.embedding,
                 share=self.share,
                 groups=self.groups,
                 dropout=self.dropout,
             )
-        return CompactAlbertModel(CompactAlbertConfig(**self.configuration(vocabulary)))
+        return CompactAlbertModel(CompactAlbertConfig(**self.configuration(len(text.tokenizer.backend))))
 
     def configuration(self, vocabulary: int) -> dict[str, Any]:
         """The encoder's configuration for a vocabulary of this size."""

@@ -11,6 +11,7 @@ from transformers import AlbertConfig, AlbertForPreTraining, AlbertForSequenceCl
 from methods import checkpoint, encoders, pretrained
 from methods.fit import make_optimizer
 from methods.flops import forward_flops
+from methods.pretrained import Source
 from methods.settings import Training
 from methods.sharing.albert.model import (
     CompactAlbertConfig,
@@ -315,34 +316,68 @@ def test_our_encoder_starts_a_classifier_drawn_from_its_seed(run, tmp_path):
     assert not torch.equal(first.classifier.weight, other.classifier.weight)
 
 
+def warm(source, **changes):
+    fields = {"layers": 2, "embedding": 16, "share": "none", "groups": 1, "dropout": 0.0}
+    return from_encoder(source, [INPUTS], **{**fields, **changes})
+
+
 def test_a_warm_start_takes_over_layers_and_nearly_the_embeddings(run):
     trial = run(layers=4)
     bert = BertModel.from_pretrained(trial.model.path).eval()
-    parts = {"layers": 2, "share": "none", "groups": 1, "dropout": 0.0}
-    whole = from_encoder(trial.model, embedding=32, **{**parts, "layers": 4})
-    assert torch.equal(output(whole), output(bert))
-    narrow = from_encoder(trial.model, embedding=24, **parts)
+    assert torch.equal(output(warm(trial.model, layers=4, embedding=32)), output(bert))
+    narrow = warm(trial.model)
     for position, origin in enumerate((0, 2)):
         for name, tensor in encoders.stack(narrow)[position].state_dict().items():
             assert torch.equal(tensor, encoders.stack(bert)[origin].state_dict()[name])
     errors = []
+    real = INPUTS["attention_mask"].bool()
     with torch.no_grad():
-        wanted = bert.embeddings(IDS)
-        for width in (8, 16, 24):
-            made = from_encoder(trial.model, embedding=width, **parts).embeddings(IDS)
+        wanted = bert.embeddings(IDS)[real]
+        for width in (1, 3, 5):
+            made = warm(trial.model, embedding=width).embeddings(IDS)[real]
             errors.append(float((made - wanted).square().mean() / wanted.var()))
         # The norm's output sums to nothing but rounding: a weight along that sum is noise, and was about 10^5.
-        projection = from_encoder(trial.model, embedding=16, **parts).embeddings.projection.weight
+        projection = narrow.embeddings.projection.weight
         assert projection.sum(1).abs().max() < 1e-3 and torch.linalg.matrix_norm(projection, 2) < 10
     assert errors[0] > errors[1] > errors[2] and errors[2] < 0.5
-    shared = from_encoder(trial.model, embedding=16, **{**parts, "share": "all"})
+    shared = warm(trial.model, share="all")
     assert float(shared.embeddings.word_embeddings.weight.norm(dim=1).mean()) == pytest.approx(1)
     assert torch.equal(
         encoders.stack(shared)[1].output.dense.weight, encoders.stack(bert)[0].output.dense.weight
     )
 
 
+def test_a_warm_start_keeps_positions_that_lie_across_the_words(run, tmp_path):
+    """A word table alone would give them up, and the encoder would see a bag of words."""
+    bert = BertModel.from_pretrained(run().model.path).eval()
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for table in (bert.embeddings.word_embeddings, bert.embeddings.position_embeddings):
+            table.weight.normal_(generator=draw)
+        # Words fill 28 directions thinly; positions lie in the other 4.
+        bert.embeddings.word_embeddings.weight[:, 28:] = 0
+        bert.embeddings.position_embeddings.weight[:, :28] = 0
+        bert.embeddings.position_embeddings.weight.mul_(2)
+    bert.save_pretrained(tmp_path)
+    ids = torch.randint(5, 45, (64, 16), generator=draw)
+    text = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+    made = from_encoder(
+        Source("bert", None, str(tmp_path)),
+        [text],
+        layers=2,
+        embedding=16,
+        share="all",
+        groups=1,
+        dropout=0.0,
+    )
+    with torch.no_grad():
+        ours, theirs = made.eval().embeddings(ids), bert.embeddings(ids)
+    # How one word at different positions differs.
+    moved, wanted = (rows[:, 1:, 28:] - rows[:, :1, 28:] for rows in (ours, theirs))
+    assert float((moved - wanted).square().sum() / wanted.square().sum()) < 0.3
+
+
 def test_a_warm_start_that_cannot_be_is_refused(run):
     trial = run()
     with pytest.raises(BadInput, match="64 is more than the 32"):
-        from_encoder(trial.model, layers=2, embedding=64, share="all", groups=1, dropout=0.0)
+        warm(trial.model, embedding=64)

@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import torch
+from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
+from transformers.models.bert.modeling_bert import BertEmbeddings
 
 from methods.pretrained import Source
 from methods.sharing.albert.model import CompactAlbertConfig, CompactAlbertModel
-from methods.sharing.factorised import factorise
+from tasks.errors import BadInput
 
-_CALIBRATED = 64
-"""Positions on which the projection is fitted."""
+_TOKENS = 2**15
+"""Tokens of text on which tables and projection are fitted."""
 
 
 @torch.no_grad()
 def from_encoder(
-    source: Source, *, layers: int, embedding: int, share: str, groups: int, dropout: float
+    source: Source,
+    inputs: Iterable[Mapping[str, Tensor]],
+    *,
+    layers: int,
+    embedding: int,
+    share: str,
+    groups: int,
+    dropout: float,
 ) -> CompactAlbertModel:
     """Cut a compact encoder out of a BERT, as deep at least and as wide (`PretrainedEncoder.check_models`).
 
-    Where E is below H, the word table is factorised by SVD, its rows scaled to a mean norm of one; position
-    and type tables follow by least squares. As the norm now stands at width E, the projection to H is fitted
-    so that what reaches the first layer is nearest to what reached it in the BERT, over all words. Layer i
-    of L starts as layer floor(i D / L) of the BERT's D; a shared one as the first of its group.
+    Layer i of L starts as layer floor(i D / L) of the BERT's D; a shared one as the first of its group.
+
+    Where E is below H, all three tables are brought to the E directions, found by SVD, in which the sums of
+    their rows over the text are largest: frequent words are kept best, and positions, which lie in few
+    directions that a word table alone would give up, are kept as well. As the norm now stands at width E, the
+    projection to H is fitted by least squares, so that what reaches the first layer is nearest to what
+    reached it in the BERT over that text.
+
+    Args:
+        source: the BERT.
+        inputs: its inputs on the text to train on; as many are taken as the fit needs.
+        layers: L.
+        embedding: E.
+        share: what layers have in common.
+        groups: of layers that share.
+        dropout: in layers and attention.
 
     Raises:
         BadInput: the encoder is narrower than `embedding`.
@@ -51,7 +74,7 @@ def from_encoder(
         )
     if pooler := getattr(theirs, "pooler", None):
         ours.pooler.load_state_dict(pooler.state_dict())
-    _embed_alike(ours, theirs)
+    _embed_alike(ours, theirs, inputs)
     return ours
 
 
@@ -69,33 +92,57 @@ _SHAPE = (
 )
 
 
-def _embed_alike(ours: CompactAlbertModel, theirs: PreTrainedModel) -> None:
-    mine, other = ours.embeddings, theirs.embeddings
+def _embed_alike(
+    ours: CompactAlbertModel, theirs: PreTrainedModel, inputs: Iterable[Mapping[str, Tensor]]
+) -> None:
+    mine, other, width = ours.embeddings, theirs.embeddings, ours.config.embedding_size
     if mine.projection is None:
-        # As wide as the layers: the product would be the table itself, and the norm is the BERT's.
+        # As wide as the layers: the directions would be all there are, and the norm is the BERT's.
         mine.load_state_dict(other.state_dict())
         return
-    rows, columns = factorise(other.word_embeddings.weight, ours.config.embedding_size)
-    back = torch.linalg.pinv(columns.double()).float()
-    mine.word_embeddings.weight.copy_(rows)
-    mine.position_embeddings.weight.copy_(other.position_embeddings.weight @ back)
-    mine.token_type_embeddings.weight.copy_(other.token_type_embeddings.weight @ back)
-    # The norm takes the scale of all three off again; it is the tied head that wants rows of norm one. The
-    # SVD's are a quarter of it, and a few steps of an optimiser would write over them.
+    if width > ours.config.hidden_size:
+        raise BadInput(
+            f"embedding: {width} is more than the {ours.config.hidden_size} the word table can be cut to"
+        )
+    places = _places(inputs)
+    summed = _summed(other, places).double()
+    # Right singular vectors, the largest last; of a Gram matrix there are H, however short the text.
+    directions = torch.linalg.eigh(summed.T @ summed).eigenvectors[:, -width:].float()
+    for narrow, table in zip(_tables(mine), _tables(other), strict=True):
+        narrow.weight.copy_(table.weight @ directions)
+    # The norm takes the scale of all three off again; it is the tied head that wants rows of norm one.
     scale = mine.word_embeddings.weight.norm(dim=1).mean()
-    for table in (mine.word_embeddings, mine.position_embeddings, mine.token_type_embeddings):
-        table.weight.div_(scale)
-    words = torch.arange(ours.config.vocab_size)[None]
-    places = words % min(_CALIBRATED, ours.config.max_position_embeddings)
-    wanted = other(input_ids=words, position_ids=places)[0].double()
-    narrow = mine.LayerNorm(
-        mine.word_embeddings(words)
-        + mine.position_embeddings(places)
-        + mine.token_type_embeddings(torch.zeros_like(words))
-    )[0].double()
-    given = torch.cat([narrow, torch.ones(len(narrow), 1, dtype=narrow.dtype)], dim=1)
+    for narrow in _tables(mine):
+        narrow.weight.div_(scale)
+    wanted = other.LayerNorm(summed.float()).double()
+    given = mine.LayerNorm(_summed(mine, places)).double()
+    given = torch.cat([given, torch.ones(len(given), 1, dtype=given.dtype)], dim=1)
     # The norm leaves rows that sum to nothing but rounding, which says nothing of a weight along that sum:
     # without a bound on the rank it came out near 10^5, and the first steps of training blew it up.
     solution = torch.linalg.lstsq(given, wanted, rcond=1e-5, driver="gelsd").solution
     mine.projection.weight.copy_(solution[:-1].T)
     mine.projection.bias.copy_(solution[-1])
+
+
+def _places(inputs: Iterable[Mapping[str, Tensor]]) -> list[Tensor]:
+    """Word, position and type of every token of the text that is looked at, padding left out."""
+    found: list[Tensor] = []
+    tokens = 0
+    for batch in inputs:
+        real = batch["attention_mask"].bool()
+        position = torch.arange(real.shape[1]).expand_as(real)
+        found.append(torch.stack([batch["input_ids"][real], position[real], batch["token_type_ids"][real]]))
+        tokens += int(real.sum())
+        if tokens >= _TOKENS:
+            break
+    return list(torch.cat(found, dim=1))
+
+
+def _tables(embeddings: BertEmbeddings) -> list[nn.Embedding]:
+    return [embeddings.word_embeddings, embeddings.position_embeddings, embeddings.token_type_embeddings]
+
+
+def _summed(embeddings: BertEmbeddings, places: Iterable[Tensor]) -> Tensor:
+    """What enters the norm at each place, shape (places, width)."""
+    rows = [table.weight[at] for table, at in zip(_tables(embeddings), places, strict=True)]
+    return torch.stack(rows).sum(0)
