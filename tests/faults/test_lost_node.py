@@ -10,7 +10,7 @@ import pytest
 from small_world import World, await_records, board, cells, end, records
 
 CLUSTER = """
-import sys
+import sys, time
 from ray.cluster_utils import Cluster
 facts = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 cluster = Cluster(initialize_head=True, head_node_args=facts)
@@ -20,6 +20,9 @@ for line in sys.stdin:
     if second:
         cluster.remove_node(second, allow_graceful=False)
         second = None
+        # Ray calls it alive until it has missed its heartbeats.
+        while sum(node["Alive"] for node in cluster.global_state.node_table()) > 1:
+            time.sleep(0.5)
     print("killed", flush=True)
 """
 
@@ -69,7 +72,7 @@ def cluster(world, bare_python):
 
 
 def kill_the_second(process: subprocess.Popen[str]) -> None:
-    """Kill the second node, if that has not been done."""
+    """Kill the second node, if that has not been done, and wait until Ray knows."""
     process.stdin.write("kill\n")
     process.stdin.flush()
     assert process.stdout.readline() == "killed\n"
