@@ -20,7 +20,7 @@ from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
 from ray._private.state import state
 from ray.autoscaler.sdk import request_resources
 from ray.autoscaler.v2.sdk import get_cluster_status
-from ray.exceptions import NodeDiedError, TaskUnschedulableError
+from ray.exceptions import NodeDiedError, TaskUnschedulableError, WorkerCrashedError
 from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -209,8 +209,9 @@ def _sees(node: str, url: str, marker: str, word: str) -> bool:
     look = ray.remote(num_cpus=0, scheduling_strategy=strategy, max_retries=1)(_read_marker)
     try:
         return ray.get(look.remote(url, marker)) == word
-    except (TaskUnschedulableError, NodeDiedError):
-        # Ray calls a dead node alive until it has missed its heartbeats; no trial will go there.
+    except (TaskUnschedulableError, NodeDiedError, WorkerCrashedError):
+        # Ray calls a dead node alive until it has missed its heartbeats. Should it come back, the first of
+        # its records that is not there ends the run.
         return True
 
 

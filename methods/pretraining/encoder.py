@@ -75,8 +75,8 @@ class PretrainedEncoder(
     dropout: float = Field(0.0, ge=0, lt=1, description="in layers and attention")
     warm_start: bool = Field(
         False,
-        description="vocabulary, widths, attention heads and weights of the sweep's encoder, its table "
-        "factorised and a head for masked words fitted to it",
+        description="vocabulary, widths, attention heads and weights of the sweep's encoder, its tables "
+        "cut to `embedding` and a head for masked words fitted to it",
     )
 
     @model_validator(mode="after")

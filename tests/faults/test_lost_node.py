@@ -21,7 +21,9 @@ for line in sys.stdin:
         cluster.remove_node(second, allow_graceful=False)
         second = None
         # Ray calls it alive until it has missed its heartbeats.
+        patience = time.monotonic() + 120
         while sum(node["Alive"] for node in cluster.global_state.node_table()) > 1:
+            assert time.monotonic() < patience, "the killed node is still called alive"
             time.sleep(0.5)
     print("killed", flush=True)
 """

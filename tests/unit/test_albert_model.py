@@ -316,9 +316,18 @@ def test_our_encoder_starts_a_classifier_drawn_from_its_seed(run, tmp_path):
     assert not torch.equal(first.classifier.weight, other.classifier.weight)
 
 
-def warm(source, **changes):
+def text(seed=0, length=16):
+    """Sequences of two segments and of two lengths, padded on the right."""
+    ids = torch.randint(5, 45, (64, length), generator=torch.Generator().manual_seed(seed))
+    mask = torch.ones_like(ids)
+    mask[::2, length // 2 :] = 0
+    types = (torch.arange(length) >= length // 4).long().expand_as(ids)
+    return {"input_ids": ids * mask, "attention_mask": mask, "token_type_ids": types * mask}
+
+
+def warm(source, inputs=None, **changes):
     fields = {"layers": 2, "embedding": 16, "share": "none", "groups": 1, "dropout": 0.0}
-    return from_encoder(source, [INPUTS], **{**fields, **changes})
+    return from_encoder(source, inputs or [text()], **{**fields, **changes})
 
 
 def test_a_warm_start_takes_over_layers_and_nearly_the_embeddings(run):
@@ -329,12 +338,12 @@ def test_a_warm_start_takes_over_layers_and_nearly_the_embeddings(run):
     for position, origin in enumerate((0, 2)):
         for name, tensor in encoders.stack(narrow)[position].state_dict().items():
             assert torch.equal(tensor, encoders.stack(bert)[origin].state_dict()[name])
-    errors = []
-    real = INPUTS["attention_mask"].bool()
+    errors, seen = [], text()
+    real = seen.pop("attention_mask").bool()
     with torch.no_grad():
-        wanted = bert.embeddings(IDS)[real]
-        for width in (1, 3, 5):
-            made = warm(trial.model, embedding=width).embeddings(IDS)[real]
+        wanted = bert.embeddings(**seen)[real]
+        for width in (4, 12, 24):
+            made = warm(trial.model, embedding=width).embeddings(**seen)[real]
             errors.append(float((made - wanted).square().mean() / wanted.var()))
         # The norm's output sums to nothing but rounding: a weight along that sum is noise, and was about 10^5.
         projection = narrow.embeddings.projection.weight
@@ -345,6 +354,24 @@ def test_a_warm_start_takes_over_layers_and_nearly_the_embeddings(run):
     assert torch.equal(
         encoders.stack(shared)[1].output.dense.weight, encoders.stack(bert)[0].output.dense.weight
     )
+
+
+def test_the_tables_of_a_warm_start_see_each_real_token_of_enough_text(run, monkeypatch):
+    def tables(*inputs):
+        return warm(source, list(inputs)).embeddings.state_dict()
+
+    def same(left, right):
+        return all(torch.equal(left[name], right[name]) for name in left)
+
+    source, first, second = run().model, text(), text(seed=1)
+    padded = {**first, "input_ids": first["input_ids"] + 7 * (1 - first["attention_mask"])}
+    untyped = {name: tensor for name, tensor in first.items() if name != "token_type_ids"}
+    assert same(tables(first), tables(padded))
+    assert not same(tables(first), tables(untyped))
+    assert same(tables(untyped), tables({**first, "token_type_ids": torch.zeros_like(first["input_ids"])}))
+    assert not same(tables(first), tables(first, second))
+    monkeypatch.setattr("methods.sharing.albert.warm_start._TOKENS", int(first["attention_mask"].sum()))
+    assert same(tables(first), tables(first, second))
 
 
 def test_a_warm_start_keeps_positions_that_lie_across_the_words(run, tmp_path):
@@ -360,10 +387,10 @@ def test_a_warm_start_keeps_positions_that_lie_across_the_words(run, tmp_path):
         bert.embeddings.position_embeddings.weight.mul_(2)
     bert.save_pretrained(tmp_path)
     ids = torch.randint(5, 45, (64, 16), generator=draw)
-    text = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+    seen = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     made = from_encoder(
         Source("bert", None, str(tmp_path)),
-        [text],
+        [seen],
         layers=2,
         embedding=16,
         share="all",

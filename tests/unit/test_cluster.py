@@ -7,7 +7,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from ray.exceptions import TaskUnschedulableError
+from ray.exceptions import NodeDiedError, TaskUnschedulableError, WorkerCrashedError
 
 from benchmark.cluster import cluster
 from benchmark.config.load import make_sweep
@@ -222,9 +222,16 @@ def test_the_code_that_is_shipped_is_ours_alone(tmp_path):
     assert sum(path.stat().st_size for path in files) < 20 * 2**20
 
 
-def test_a_node_that_dies_while_it_is_asked_is_not_called_blind(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "lost",
+    [
+        TaskUnschedulableError("the node does not exist any more"),
+        NodeDiedError("it died"),
+        WorkerCrashedError(),
+    ],
+)
+def test_a_node_that_dies_while_it_is_asked_is_not_called_blind(monkeypatch, tmp_path, lost):
     """Ray calls a dead node alive until it has missed its heartbeats; then it refuses the task."""
-    lost = TaskUnschedulableError("the node does not exist any more")
     answers = {"5e" * 28: None, "de" * 28: lost}
 
     def remote(**options):

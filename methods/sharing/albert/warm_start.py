@@ -14,7 +14,7 @@ from methods.sharing.albert.model import CompactAlbertConfig, CompactAlbertModel
 from tasks.errors import BadInput
 
 _TOKENS = 2**15
-"""Tokens of text on which tables and projection are fitted."""
+"""Tokens of text on which tables and projection are fitted; up to twice as many, in whole batches."""
 
 
 @torch.no_grad()
@@ -32,15 +32,16 @@ def from_encoder(
 
     Layer i of L starts as layer floor(i D / L) of the BERT's D; a shared one as the first of its group.
 
-    Where E is below H, all three tables are brought to the E directions, found by SVD, in which the sums of
-    their rows over the text are largest: frequent words are kept best, and positions, which lie in few
-    directions that a word table alone would give up, are kept as well. As the norm now stands at width E, the
-    projection to H is fitted by least squares, so that what reaches the first layer is nearest to what
-    reached it in the BERT over that text.
+    Where E is below H, all three tables are brought to E directions: those in which word + position + type of
+    a token are largest over the text, the first right singular vectors of these sums. Frequent words are kept
+    best, rare ones worse than by a factorised word table, which would give up positions, as they lie in few
+    directions that words hardly use. As the norm now stands at width E, the projection to H is fitted by
+    least squares, so that what reaches the first layer is nearest to what reached it in the BERT over that
+    text.
 
     Args:
         source: the BERT.
-        inputs: its inputs on the text to train on; as many are taken as the fit needs.
+        inputs: its inputs on the text to train on, padded on the right; as many are taken as the fit needs.
         layers: L.
         embedding: E.
         share: what layers have in common.
@@ -129,13 +130,15 @@ def _places(inputs: Iterable[Mapping[str, Tensor]]) -> list[Tensor]:
     found: list[Tensor] = []
     tokens = 0
     for batch in inputs:
-        real = batch["attention_mask"].bool()
-        position = torch.arange(real.shape[1]).expand_as(real)
-        found.append(torch.stack([batch["input_ids"][real], position[real], batch["token_type_ids"][real]]))
+        words, real = batch["input_ids"], batch["attention_mask"].bool()
+        positions = torch.arange(real.shape[1]).expand_as(real)
+        # Some tokenizers give no types; BERT takes the first then.
+        types = batch.get("token_type_ids", torch.zeros_like(words))
+        found.append(torch.stack([words[real], positions[real], types[real]]))
         tokens += int(real.sum())
         if tokens >= _TOKENS:
             break
-    return list(torch.cat(found, dim=1))
+    return list(torch.cat(found, dim=1)[:, : 2 * _TOKENS])
 
 
 def _tables(embeddings: BertEmbeddings) -> list[nn.Embedding]:
