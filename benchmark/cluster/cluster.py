@@ -205,6 +205,7 @@ def check_store(store: Store) -> None:
 
 
 def _sees(node: str, url: str, marker: str, word: str) -> bool:
+    """Whether the node reads the word; of one that is lost while it is asked nothing is held against it."""
     strategy = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
     look = ray.remote(num_cpus=0, scheduling_strategy=strategy, max_retries=1)(_read_marker)
     try:

@@ -30,6 +30,18 @@ class FactorisedEmbedding(nn.Module):
         return embedded
 
 
+def check_width(table: Tensor, narrow: int) -> None:
+    """Refuse a width that a word table of shape (V, H) cannot be cut to.
+
+    Raises:
+        BadInput: the table is narrower.
+    """
+    if narrow > min(table.shape):
+        raise BadInput(
+            f"embedding: {narrow} is more than the {min(table.shape)} the word table can be cut to"
+        )
+
+
 @torch.no_grad()
 def factorise(table: Tensor, narrow: int) -> tuple[Tensor, Tensor]:
     """Return A of shape (V, E) and P of shape (E, H) whose product is nearest to the table.
@@ -39,10 +51,7 @@ def factorise(table: Tensor, narrow: int) -> tuple[Tensor, Tensor]:
     Raises:
         BadInput: the table is narrower.
     """
-    if narrow > min(table.shape):
-        raise BadInput(
-            f"embedding: {narrow} is more than the {min(table.shape)} the word table can be cut to"
-        )
+    check_width(table, narrow)
     left, values, right = torch.linalg.svd(exact(table), full_matrices=False)
     roots = values[:narrow].sqrt()
     return (left[:, :narrow] * roots).to(table), (roots[:, None] * right[:narrow]).to(table)

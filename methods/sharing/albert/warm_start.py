@@ -11,10 +11,11 @@ from transformers.models.bert.modeling_bert import BertEmbeddings
 
 from methods.pretrained import Source
 from methods.sharing.albert.model import CompactAlbertConfig, CompactAlbertModel
-from tasks.errors import BadInput
+from methods.sharing.factorised import check_width
 
 _TOKENS = 2**15
-"""Tokens of text on which tables and projection are fitted; up to twice as many, in whole batches."""
+"""Tokens of text on which tables and projection are fitted: whole batches up to there, of a large one at most
+twice as many."""
 
 
 @torch.no_grad()
@@ -101,10 +102,7 @@ def _embed_alike(
         # As wide as the layers: the directions would be all there are, and the norm is the BERT's.
         mine.load_state_dict(other.state_dict())
         return
-    if width > ours.config.hidden_size:
-        raise BadInput(
-            f"embedding: {width} is more than the {ours.config.hidden_size} the word table can be cut to"
-        )
+    check_width(other.word_embeddings.weight, width)
     places = _places(inputs)
     summed = _summed(other, places).double()
     # Right singular vectors, the largest last; of a Gram matrix there are H, however short the text.
